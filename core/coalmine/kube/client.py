@@ -1,0 +1,295 @@
+"""A client for raw JSON: get, list, watch, create, replace, patch, delete.
+
+Where the cluster is and who we are comes from the Kubernetes client library (kubeconfig with its
+exec plugins and tokens, or the service account of the pod). What is sent and received stays
+as it is, for the reason given in the package.
+
+Rules: every request has a time limit below the Lease's renew deadline, so that a hung API
+server cannot let two controllers lead; a watch ends in an exception or when the server ends
+it, never silently; nothing is retried here: the callers' loops are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+
+from coalmine.kube.resources import Object, Resource
+from coalmine.model.errors import RemoteError
+
+MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
+APPLY: Final = "application/apply-patch+yaml"
+
+_REQUEST_SECONDS: Final = 8.0
+#: The server is asked to end a watch after this long, so that a dead connection is noticed
+#: at the latest a little after.
+_WATCH_SECONDS: Final = 240
+_LIST_PAGE: Final = 500
+
+
+class ApiError(RemoteError):
+    """The API server answered with an error status, or not at all (`status` 0)."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        self.status = status
+        self.reason = reason
+        self.message = message
+        super().__init__(message)
+
+
+class NotFoundError(ApiError):
+    """404."""
+
+
+class ConflictError(ApiError):
+    """409: the object changed since it was read, or exists already."""
+
+
+class GoneError(ApiError):
+    """410: the resourceVersion is too old: list again."""
+
+
+class Event(NamedTuple):
+    """One change that a watch saw: ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Object
+
+
+def api_error(status: int, body: Mapping[str, Any] | None, text: str = "") -> ApiError:
+    """The exception for an error answer (a metav1.Status, or whatever stood in its place)."""
+    reason = str((body or {}).get("reason") or "")
+    message = str((body or {}).get("message") or text[:500] or f"HTTP status {status}")
+    kind = {404: NotFoundError, 409: ConflictError, 410: GoneError}.get(status, ApiError)
+    return kind(status, reason, message)
+
+
+class Client:
+    """A connection to one API server. Made by `connect`, closed by `close` or `async with`."""
+
+    def __init__(self, library_client: Any) -> None:
+        self._library = library_client
+        self._configuration = library_client.configuration
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Client:
+        """Find the cluster by kubectl's rules: the given file, else $KUBECONFIG, else the
+        pod's service account, else ~/.kube/config.
+
+        Raises RemoteError with what to do when there is none, or it cannot be read.
+        """
+        from kubernetes.aio import client, config  # half a second: only for who needs a cluster
+
+        configuration = client.Configuration()
+        in_cluster = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+        try:
+            if (
+                kubeconfig is None
+                and context is None
+                and "KUBECONFIG" not in os.environ
+                and "KUBERNETES_SERVICE_HOST" in os.environ
+                and in_cluster.exists()
+            ):
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+                if not any(Path(part).expanduser().exists() for part in path.split(os.pathsep)):
+                    raise RemoteError(f"no kubeconfig at {path}: name one with --kubeconfig or $KUBECONFIG")
+                await config.load_kube_config(
+                    path, context=context, client_configuration=configuration, persist_config=False
+                )
+        except config.ConfigException as error:
+            raise RemoteError(f"the kubeconfig cannot be used: {error}") from error
+        configuration.connection_pool_maxsize = 0  # the callers bound what they have in flight
+        return cls(client.ApiClient(configuration))
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; watches end."""
+        if self._session is not None:
+            await self._session.close()
+            # aiohttp closes TLS transports in the next turns of the loop
+            await asyncio.sleep(0)
+        await self._library.close()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str, subresource: str | None = None) -> Object:
+        return await self._json("GET", resource.path(namespace, name, subresource))
+
+    async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        """The object, or None when there is none."""
+        try:
+            return await self.get(resource, namespace, name)
+        except NotFoundError:
+            return None
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> tuple[list[Object], str]:
+        """All objects, page by page, and the resourceVersion to watch from.
+
+        Items carry apiVersion and kind, which the API server leaves out in lists.
+        """
+        items: list[Object] = []
+        query = {"limit": str(_LIST_PAGE)} | _selectors(labels, fields)
+        while True:
+            page = await self._json("GET", resource.path(namespace), query=query)
+            for item in page.get("items") or ():
+                items.append({"apiVersion": resource.api_version, "kind": resource.kind, **item})
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion", ""))
+            query["continue"] = metadata["continue"]
+
+    async def watch(
+        self, resource: Resource, namespace: str | None, resource_version: str, *, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[Event]:
+        """Changes since `resource_version`, until the server ends the watch.
+
+        Raises GoneError when the version is too old, ApiError for any other fault.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        } | _selectors(labels, fields)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_SECONDS, sock_read=_WATCH_SECONDS + 30)
+        async with self._request("GET", resource.path(namespace), query=query, timeout=timeout) as response:
+            async for line in response.content:
+                try:
+                    raw = json.loads(line)
+                    event = Event(raw["type"], raw["object"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ApiError(0, "BadWatch", f"a watch event is malformed: {error}") from error
+                if event.type == "ERROR":
+                    raise api_error(int(event.object.get("code") or 0), event.object)
+                yield event
+
+    async def create(
+        self, resource: Resource, namespace: str | None, obj: Mapping[str, Any], subresource: str | None = None
+    ) -> Object:
+        """Create an object (or a subresource of the object that it names). Raises ConflictError."""
+        name = str(obj["metadata"]["name"]) if subresource else None
+        return await self._json("POST", resource.path(namespace, name, subresource), obj)
+
+    async def replace(
+        self, resource: Resource, namespace: str | None, obj: Mapping[str, Any], subresource: str | None = None
+    ) -> Object:
+        """Write an object whole; its resourceVersion, when given, must be the current one."""
+        return await self._json("PUT", resource.path(namespace, str(obj["metadata"]["name"]), subresource), obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Any,
+        subresource: str | None = None,
+        *,
+        kind: str = MERGE,
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
+        """Change parts of an object. A ``metadata.resourceVersion`` in a merge patch is a precondition."""
+        path = resource.path(namespace, name, subresource)
+        return await self._json("PATCH", path, patch, query=query, content_type=kind)
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: str = "Background",
+    ) -> None:
+        """Delete an object if it is still the one with `uid`; one that is gone already is no error."""
+        options: Object = {"propagationPolicy": propagation}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        with contextlib.suppress(NotFoundError):
+            await self._json("DELETE", resource.path(namespace, name), options)
+
+    async def raw(self, method: str, path: str, body: Any = None) -> Object:
+        """Any request that answers JSON: evictions, reviews, versions."""
+        return await self._json(method, path, body)
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        async with self._request(
+            method, path, body, query=query, content_type=content_type, timeout=timeout
+        ) as response:
+            try:
+                return dict(await response.json(content_type=None))
+            except (ValueError, TypeError) as error:
+                raise ApiError(response.status, "BadAnswer", f"{method} {path}: the answer is not JSON") from error
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  handed to aiohttp
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:
+            self._session = self._library.rest_client._create_pool_manager()
+        headers = {"Accept": "application/json", "User-Agent": "coalmine"}
+        # exec plugins and projected tokens are renewed by the library when it is asked
+        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body).encode()
+        url = self._configuration.host.rstrip("/") + path
+        try:
+            async with self._session.request(
+                method, url, params=query, data=data, headers=headers, timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    text = await response.text()
+                    try:
+                        status = json.loads(text)
+                    except ValueError:
+                        status = None
+                    raise api_error(response.status, status if isinstance(status, dict) else None, text)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            detail = str(error) or type(error).__name__
+            raise ApiError(0, "Unreachable", f"the API server cannot be reached: {detail}") from error
+
+
+def _selectors(labels: str, fields: str) -> dict[str, str]:
+    query = {}
+    if labels:
+        query["labelSelector"] = labels
+    if fields:
+        query["fieldSelector"] = fields
+    return query

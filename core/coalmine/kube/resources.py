@@ -1,0 +1,100 @@
+"""The resources that Coalmine reads and writes, and how to read an object's metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from coalmine.model.names import (
+    ANALYSIS_RUN,
+    ANALYSIS_TEMPLATE,
+    API_VERSION,
+    CLUSTER_ANALYSIS_TEMPLATE,
+    PLURALS,
+    ROLLOUT,
+)
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind as the API server serves it."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """The request path; without `namespace` all namespaces (or a cluster-scoped object)."""
+        root = "/api/v1" if self.api_version == "v1" else f"/apis/{self.api_version}"
+        parts = [root]
+        if self.namespaced and namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(name)
+        if subresource is not None:
+            parts.append(subresource)
+        return "/".join(parts)
+
+
+DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
+REPLICA_SETS: Final = Resource("apps/v1", "ReplicaSet", "replicasets")
+PODS: Final = Resource("v1", "Pod", "pods")
+SERVICES: Final = Resource("v1", "Service", "services")
+NODES: Final = Resource("v1", "Node", "nodes", namespaced=False)
+NAMESPACES: Final = Resource("v1", "Namespace", "namespaces", namespaced=False)
+CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
+SECRETS: Final = Resource("v1", "Secret", "secrets")
+EVENTS: Final = Resource("v1", "Event", "events")
+SERVICE_ACCOUNTS: Final = Resource("v1", "ServiceAccount", "serviceaccounts")
+ENDPOINT_SLICES: Final = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
+CRDS: Final = Resource(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
+MUTATING_WEBHOOKS: Final = Resource(
+    "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", namespaced=False
+)
+ROLLOUTS: Final = Resource(API_VERSION, ROLLOUT, PLURALS[ROLLOUT])
+ANALYSIS_TEMPLATES: Final = Resource(API_VERSION, ANALYSIS_TEMPLATE, PLURALS[ANALYSIS_TEMPLATE])
+CLUSTER_ANALYSIS_TEMPLATES: Final = Resource(
+    API_VERSION, CLUSTER_ANALYSIS_TEMPLATE, PLURALS[CLUSTER_ANALYSIS_TEMPLATE], namespaced=False
+)
+ANALYSIS_RUNS: Final = Resource(API_VERSION, ANALYSIS_RUN, PLURALS[ANALYSIS_RUN])
+
+
+def name_of(obj: Object) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def namespace_of(obj: Object) -> str:
+    return str(obj["metadata"].get("namespace", ""))
+
+
+def uid_of(obj: Object) -> str:
+    return str(obj["metadata"].get("uid", ""))
+
+
+def resource_version_of(obj: Object) -> str:
+    return str(obj["metadata"].get("resourceVersion", ""))
+
+
+def annotations_of(obj: Object) -> dict[str, str]:
+    """The annotations; an empty mapping where there are none. Not to be written to."""
+    return obj["metadata"].get("annotations") or {}
+
+
+def labels_of(obj: Object) -> dict[str, str]:
+    """The labels; an empty mapping where there are none. Not to be written to."""
+    return obj["metadata"].get("labels") or {}
+
+
+def controller_of(obj: Object) -> Object | None:
+    """The owner reference that controls `obj` (metav1.GetControllerOf)."""
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return dict(owner)
+    return None

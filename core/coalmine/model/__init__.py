@@ -1,0 +1,1 @@
+"""What Coalmine talks about, as pure values: no I/O, no clock, no randomness."""
