@@ -100,12 +100,12 @@ class Client:
                 and "KUBERNETES_SERVICE_HOST" in os.environ
                 and in_cluster.exists()
             ):
-                config.load_incluster_config(client_configuration=configuration)
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
                 path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 if not any(Path(part).expanduser().exists() for part in path.split(os.pathsep)):
                     raise RemoteError(f"no kubeconfig at {path}: name one with --kubeconfig or $KUBECONFIG")
-                await config.load_kube_config(
+                await config.load_kube_config(  # type: ignore[no-untyped-call]
                     path, context=context, client_configuration=configuration, persist_config=False
                 )
         except config.ConfigException as error:
