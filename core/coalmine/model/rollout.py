@@ -1,0 +1,291 @@
+"""The Rollout object: what a person asked for (spec), and where the rollout stands (status).
+
+Rules:
+- The controller makes one for each annotated Deployment, with the same name, and alone writes
+  its status. Everything that the controller must remember is in it: it can be killed at any line.
+- A person's wish names the revision and the attempt that it is about, so that a stale wish
+  does nothing. `attempt` counts the tries of this Rollout: each new template and each
+  retry raises it, it never falls.
+- An absent field has the default given here; unknown ones are dropped (the status is ours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from coalmine.model.durations import format_time, parse_time
+from coalmine.model.weights import Weight
+
+
+class Phase(StrEnum):
+    """Argo Rollouts' phases of a rollout."""
+
+    HEALTHY = "Healthy"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    DEGRADED = "Degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked of one attempt at one revision (a template's fingerprint)."""
+
+    revision: str
+    attempt: int
+
+    @classmethod
+    def read(cls, raw: object) -> Wish | None:
+        """None for anything that is not a complete wish: a person may write this by hand."""
+        if not isinstance(raw, Mapping):
+            return None
+        revision, attempt = raw.get("revision"), raw.get("attempt")
+        if not isinstance(revision, str) or isinstance(attempt, bool) or not isinstance(attempt, int):
+            return None
+        return cls(revision, attempt)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"revision": self.revision, "attempt": self.attempt}
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Go on from step `step`; with `full`, skip all steps that remain."""
+
+    wish: Wish
+    step: int
+    full: bool
+
+    @classmethod
+    def read(cls, raw: object) -> Promotion | None:
+        wish = Wish.read(raw)
+        if wish is None or not isinstance(raw, Mapping):
+            return None
+        step = raw.get("step", -1)
+        return cls(wish, step if isinstance(step, int) else -1, bool(raw.get("full", False)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.wish.to_json(), "step": self.step, "full": self.full}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The spec of a Rollout."""
+
+    paused: Wish | None = None
+    abort: Wish | None = None
+    promote: Promotion | None = None
+    retry: Wish | None = None
+
+    @classmethod
+    def from_json(cls, spec: Mapping[str, Any]) -> Wishes:
+        return cls(
+            paused=Wish.read(spec.get("paused")),
+            abort=Wish.read(spec.get("abort")),
+            promote=Promotion.read(spec.get("promote")),
+            retry=Wish.read(spec.get("retry")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One of the two versions: its template's fingerprint, its ReplicaSet and the number of its revision.
+
+    A canary's `number` is the one that it will get when it is promoted. `images` are
+    those of its containers.
+    """
+
+    fingerprint: str = ""
+    replica_set: str = ""
+    number: int = 0
+    images: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint,
+            "replicaSet": self.replica_set,
+            "revision": self.number,
+            "images": list(self.images),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Revision:
+        return cls(
+            str(raw.get("fingerprint", "")),
+            str(raw.get("replicaSet", "")),
+            int(raw.get("revision", 0)),
+            tuple(str(i) for i in raw.get("images", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A Kubernetes condition; `since` (Unix time) is when its status last changed."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str
+    since: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "status": "True" if self.status else "False",
+            "reason": self.reason,
+            "message": self.message,
+            "lastTransitionTime": format_time(self.since),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Condition:
+        return cls(
+            str(raw["type"]),
+            raw.get("status") == "True",
+            str(raw.get("reason", "")),
+            str(raw.get("message", "")),
+            parse_time(raw["lastTransitionTime"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Pods of both versions: wanted by the Deployment, existing, canary, ready, available."""
+
+    desired: int = 0
+    current: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a rollout stands. Times are Unix times; None is "not yet"."""
+
+    phase: Phase = Phase.HEALTHY
+    reason: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    stable: Revision = Revision()
+    canary: Revision | None = None
+    attempt: int = 0
+    #: Index of the current step; equal to `steps` when the implicit last one (100 %) is on.
+    step: int = 0
+    steps: int = 0
+    step_started_at: float | None = None
+    #: The share that the sidecars are told, and the one that all of them have acknowledged.
+    weight: Weight = Weight.ZERO
+    actual_weight: Weight = Weight.ZERO
+    #: uids of the stable pods of the control arm.
+    control: tuple[str, ...] = ()
+    #: Whether sidecars may hold a routing that is not local-only.
+    routed: bool = False
+    #: Since when 100 % is acknowledged by all sidecars.
+    full_at: float | None = None
+    #: When every step was skipped by a person.
+    full_promotion: bool = False
+    aborted_at: float | None = None
+    abort_reason: str = ""
+    abort_message: str = ""
+    #: The last progress, and the most canary pods that were ever available in this attempt.
+    progressed_at: float | None = None
+    best_available: int = 0
+    handover_at: float | None = None
+    #: Name of the background AnalysisRun of this attempt.
+    analysis_run: str = ""
+    #: Whether a person went on although that run was inconclusive.
+    inconclusive_passed: bool = False
+    replicas: Replicas = Replicas()
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def step_text(self) -> str:
+        """``1/4`` as Argo's tree shows it."""
+        return f"{min(self.step, self.steps)}/{self.steps}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The status as it is stored; absent where None."""
+        raw: dict[str, Any] = {
+            "phase": self.phase.value,
+            "reason": self.reason,
+            "message": self.message,
+            "observedGeneration": self.observed_generation,
+            "stable": self.stable.to_json(),
+            "attempt": self.attempt,
+            "step": self.step,
+            "steps": self.steps,
+            "stepText": self.step_text,
+            "weight": self.weight.percent,
+            "actualWeight": self.actual_weight.percent,
+            "control": list(self.control),
+            "routed": self.routed,
+            "fullPromotion": self.full_promotion,
+            "bestAvailable": self.best_available,
+            "analysisRun": self.analysis_run,
+            "inconclusivePassed": self.inconclusive_passed,
+            "replicas": self.replicas.desired,
+            "currentReplicas": self.replicas.current,
+            "updatedReplicas": self.replicas.updated,
+            "readyReplicas": self.replicas.ready,
+            "availableReplicas": self.replicas.available,
+            "conditions": [c.to_json() for c in self.conditions],
+            "abortReason": self.abort_reason,
+            "abortMessage": self.abort_message,
+        }
+        if self.canary is not None:
+            raw["canary"] = self.canary.to_json()
+        for key, moment in (
+            ("stepStartedAt", self.step_started_at),
+            ("fullAt", self.full_at),
+            ("abortedAt", self.aborted_at),
+            ("progressedAt", self.progressed_at),
+            ("handoverAt", self.handover_at),
+        ):
+            if moment is not None:
+                raw[key] = format_time(moment)
+        return raw
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Status:
+        """Read what `to_json` wrote; an empty mapping is a Rollout that was just made."""
+
+        def moment(key: str) -> float | None:
+            return parse_time(raw[key]) if raw.get(key) else None
+
+        return cls(
+            phase=Phase(raw.get("phase", Phase.HEALTHY)),
+            reason=str(raw.get("reason", "")),
+            message=str(raw.get("message", "")),
+            observed_generation=int(raw.get("observedGeneration", 0)),
+            stable=Revision.from_json(raw.get("stable") or {}),
+            canary=Revision.from_json(raw["canary"]) if raw.get("canary") else None,
+            attempt=int(raw.get("attempt", 0)),
+            step=int(raw.get("step", 0)),
+            steps=int(raw.get("steps", 0)),
+            step_started_at=moment("stepStartedAt"),
+            weight=Weight.parse(raw.get("weight", 0), "status.weight"),
+            actual_weight=Weight.parse(raw.get("actualWeight", 0), "status.actualWeight"),
+            control=tuple(str(uid) for uid in raw.get("control", ())),
+            routed=bool(raw.get("routed", False)),
+            full_at=moment("fullAt"),
+            full_promotion=bool(raw.get("fullPromotion", False)),
+            aborted_at=moment("abortedAt"),
+            abort_reason=str(raw.get("abortReason", "")),
+            abort_message=str(raw.get("abortMessage", "")),
+            progressed_at=moment("progressedAt"),
+            best_available=int(raw.get("bestAvailable", 0)),
+            handover_at=moment("handoverAt"),
+            analysis_run=str(raw.get("analysisRun", "")),
+            inconclusive_passed=bool(raw.get("inconclusivePassed", False)),
+            replicas=Replicas(
+                int(raw.get("replicas", 0)),
+                int(raw.get("currentReplicas", 0)),
+                int(raw.get("updatedReplicas", 0)),
+                int(raw.get("readyReplicas", 0)),
+                int(raw.get("availableReplicas", 0)),
+            ),
+            conditions=tuple(Condition.from_json(c) for c in raw.get("conditions", ())),
+        )
