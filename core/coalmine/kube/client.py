@@ -76,8 +76,9 @@ def api_error(status: int, body: Mapping[str, Any] | None, text: str = "") -> Ap
 class Client:
     """A connection to one API server. Made by `connect`, closed by `close` or `async with`."""
 
-    def __init__(self, library_client: Any) -> None:
+    def __init__(self, library_client: Any, namespace: str = "default") -> None:
         self._library = library_client
+        self._namespace = namespace
         self._configuration = library_client.configuration
         self._session: aiohttp.ClientSession | None = None
 
@@ -91,6 +92,7 @@ class Client:
         from kubernetes.aio import client, config  # half a second: only for who needs a cluster
 
         configuration = client.Configuration()
+        namespace = None
         in_cluster = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
         try:
             if (
@@ -101,17 +103,25 @@ class Client:
                 and in_cluster.exists()
             ):
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                with contextlib.suppress(OSError):  # mounted beside the token, but not by everybody
+                    namespace = in_cluster.with_name("namespace").read_text().strip()
             else:
                 path = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 if not any(Path(part).expanduser().exists() for part in path.split(os.pathsep)):
                     raise RemoteError(f"no kubeconfig at {path}: name one with --kubeconfig or $KUBECONFIG")
-                await config.load_kube_config(  # type: ignore[no-untyped-call]
+                loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
                     path, context=context, client_configuration=configuration, persist_config=False
                 )
+                namespace = (loader.current_context.get("context") or {}).get("namespace")
         except config.ConfigException as error:
             raise RemoteError(f"the kubeconfig cannot be used: {error}") from error
         configuration.connection_pool_maxsize = 0  # the callers bound what they have in flight
-        return cls(client.ApiClient(configuration))
+        return cls(client.ApiClient(configuration), str(namespace or "default"))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of who names none: that of the kubeconfig's context or of the pod, else default."""
+        return self._namespace
 
     async def __aenter__(self) -> Client:
         return self

@@ -194,6 +194,8 @@ class Status:
     progressed_at: float | None = None
     best_available: int = 0
     handover_at: float | None = None
+    #: Since when no request goes to a canary that was aborted or left behind.
+    withdrawn_at: float | None = None
     #: Name of the background AnalysisRun of this attempt.
     analysis_run: str = ""
     #: Whether a person went on although that run was inconclusive.
@@ -243,6 +245,7 @@ class Status:
             ("abortedAt", self.aborted_at),
             ("progressedAt", self.progressed_at),
             ("handoverAt", self.handover_at),
+            ("withdrawnAt", self.withdrawn_at),
         ):
             if moment is not None:
                 raw[key] = format_time(moment)
@@ -278,6 +281,7 @@ class Status:
             progressed_at=moment("progressedAt"),
             best_available=int(raw.get("bestAvailable", 0)),
             handover_at=moment("handoverAt"),
+            withdrawn_at=moment("withdrawnAt"),
             analysis_run=str(raw.get("analysisRun", "")),
             inconclusive_passed=bool(raw.get("inconclusivePassed", False)),
             replicas=Replicas(

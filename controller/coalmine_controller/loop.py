@@ -1,0 +1,166 @@
+"""The controller's loop: look at each Deployment that may have changed, decide, act, look again.
+
+Rules: a request is a name, what to do follows from the state alone. One worker at a time has a
+Deployment. A conflict or an unreachable API server ends a pass, which is repeated with backoff;
+anything else that goes wrong is a bug, and takes the process with it, so that it is seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+
+import aiohttp
+
+from coalmine.kube.cache import Key
+from coalmine.kube.client import ApiError, Client, ConflictError
+from coalmine.kube.resources import (
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    Object,
+    annotations_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+from coalmine.model import names
+from coalmine_controller.analysis.runner import Runner
+from coalmine_controller.apply import Applier
+from coalmine_controller.events import Recorder
+from coalmine_controller.keys import Publisher, SigningKey
+from coalmine_controller.metrics import Metrics
+from coalmine_controller.observe import from_caches, live
+from coalmine_controller.plan import plan
+from coalmine_controller.queue import Queue
+from coalmine_controller.sidecars import Sidecars
+from coalmine_controller.world import World, deployment_of, run_caches
+
+_log = logging.getLogger(__name__)
+
+#: Looks at one Deployment follow each other, those at different ones need not wait.
+_WORKERS = 8
+#: A sidecar that did not acknowledge is told again after this long.
+_PUSH_AGAIN = 1.0
+#: While sidecars hold a routing, look at least this often, whatever events say.
+_RESYNC = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the controller is given: who it is, clocks, randomness."""
+
+    identity: str
+    wall: Callable[[], float]
+    suffix: Callable[[], str]
+
+
+class Controller:
+    """One term of leadership."""
+
+    def __init__(
+        self, client: Client, session: aiohttp.ClientSession, key: SigningKey, metrics: Metrics, given: Surroundings
+    ) -> None:
+        self._client = client
+        self._session = session
+        self._key = key
+        self._metrics = metrics
+        self._given = given
+        self._publisher = Publisher(client, key)
+
+    async def run(self, term: int) -> None:
+        """Work until cancelled."""
+        loop = asyncio.get_running_loop()
+        deployments: Queue[Key] = Queue(loop.call_later)
+        runs: Queue[Key] = Queue(loop.call_later)
+        self._deployments = deployments
+        world = self._world = World(self._client, deployments.add, runs.add)
+        recorder = Recorder(self._client, self._given.identity, self._given.wall, self._given.suffix)
+        runner = Runner(self._client, self._given.wall)
+        self._metrics.watch_queues(lambda: len(deployments), lambda: len(runs))
+        async with asyncio.TaskGroup() as group:
+            sidecars = self._sidecars = Sidecars(self._session, self._key, term, group)
+            self._applier = Applier(self._client, world, sidecars, recorder, self._given.wall)
+            world.pods.listen(lambda old, new: sidecars.forget(uid_of(old)) if old and not new else None)
+            world.deployments.on_relist(lambda: _start(group, self._adopt()))
+            await run_caches(world, group)
+            for hidden in world.replica_sets.objects():
+                key = deployment_of(hidden)
+                if key is not None:
+                    deployments.add(key)  # also those whose Deployment is gone
+            for _ in range(_WORKERS):
+                group.create_task(self._work(deployments, self._look))
+                group.create_task(self._work(runs, lambda key: runner.reconcile(*key)))
+
+    async def _work(self, queue: Queue[Key], look: Callable[[Key], Awaitable[float | None]]) -> None:
+        while True:
+            key = await queue.take()
+            try:
+                with self._metrics.reconcile():
+                    wait = await look(key)
+            except ConflictError as error:
+                queue.failed(key)
+                _log.debug("%s/%s: %s", *key, error)
+            except ApiError as error:
+                self._metrics.errors.inc()
+                _log.warning("%s/%s: %s; again in %.2f s", *key, error, queue.failed(key))
+            else:
+                queue.succeeded(key)
+                if wait is not None:
+                    queue.add_after(key, max(wait, 0.0))
+            finally:
+                queue.done(key)
+
+    async def _look(self, key: Key) -> float | None:
+        raw = self._world.deployments.get(*key)
+        if raw is None or raw["metadata"].get("deletionTimestamp"):
+            await self._sweep_orphans(key)
+            return None
+        if names.CANARY in annotations_of(raw):
+            await self._publisher.publish(key[0])
+        observed = from_caches(self._world, self._sidecars, raw)
+        decision = plan(observed, self._given.wall())
+        if decision.needs_live:
+            fresh = await live(self._client, self._world, self._sidecars, key)
+            if fresh is None:
+                return None
+            observed, decision = fresh, plan(fresh, self._given.wall())
+        await self._applier.apply(observed, decision, lambda ok: self._settled(key, ok))
+        if decision.routes:
+            return min(_RESYNC, _RESYNC if decision.requeue_after is None else decision.requeue_after)
+        return decision.requeue_after
+
+    def _settled(self, key: Key, acknowledged: bool) -> None:
+        if acknowledged:
+            self._deployments.add(key)
+        else:
+            self._deployments.add_after(key, _PUSH_AGAIN)
+
+    async def _sweep_orphans(self, key: Key) -> None:
+        """Delete the hidden ReplicaSets of a Deployment that is gone (``--cascade=orphan`` leaves them)."""
+        hidden = [s for s in self._world.sets_of(key) if annotations_of(s).get(names.ROLE) == names.ROLE_CANARY]
+        if hidden and await self._client.find(DEPLOYMENTS, *key) is None:
+            for replica_set in hidden:
+                await self._client.delete(
+                    REPLICA_SETS, key[0], name_of(replica_set), uid=uid_of(replica_set), propagation="Background"
+                )
+
+    async def _adopt(self) -> None:
+        """Touch annotated Deployments that lack our label: they were there before the webhook was."""
+        try:
+            every, _ = await self._client.list(DEPLOYMENTS)
+            for raw in every:
+                if _unseen(raw):
+                    await self._client.patch(DEPLOYMENTS, namespace_of(raw), name_of(raw), {})
+        except ApiError as error:
+            _log.warning("looking for Deployments that were annotated before the webhook was there: %s", error)
+
+
+def _start(group: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
+    group.create_task(work)
+
+
+def _unseen(raw: Object) -> bool:
+    return names.CANARY in annotations_of(raw) and labels_of(raw).get(names.ROLLOUT_LABEL) != names.LABEL_TRUE

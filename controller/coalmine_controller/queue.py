@@ -1,0 +1,78 @@
+"""A work queue by name: each key is worked on by one worker at a time, and again when it changed meanwhile.
+
+As client-go's workqueue: a key that is added while it waits is not added twice; one that is added while
+it is worked on is worked on again afterwards; failures back off per key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 30.0
+
+
+class Queue(Generic[K]):
+    """Must be used from one event loop."""
+
+    def __init__(self, call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]) -> None:
+        self._call_later = call_later
+        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._waiting: set[K] = set()
+        self._working: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, key: K) -> None:
+        """Have `key` worked on soon."""
+        if key in self._working:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Have `key` worked on in `seconds`, or earlier when something else asks for it sooner."""
+        timer = self._call_later(seconds, lambda: self._due(key))
+        earlier = self._timers.get(key)
+        if earlier is not None and earlier.when() <= timer.when():
+            timer.cancel()
+            return
+        if earlier is not None:
+            earlier.cancel()
+        self._timers[key] = timer
+
+    def _due(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    async def take(self) -> K:
+        """The next key; `done` must follow."""
+        key = await self._ready.get()
+        self._waiting.discard(key)
+        self._working.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        self._working.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def failed(self, key: K) -> float:
+        """Have `key` tried again after a wait that doubles with each failure; returns the wait in seconds."""
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        wait: float = min(_FIRST_WAIT * 2 ** min(count, 16), _LONGEST_WAIT)
+        self.add_after(key, wait)
+        return wait
+
+    def succeeded(self, key: K) -> None:
+        self._failures.pop(key, None)

@@ -1,0 +1,128 @@
+"""Tells sidecars their routing, and remembers what each has acknowledged.
+
+Rules: what a sidecar is to be told is the newest routing that was asked for; one push a sidecar
+at a time; a push that fails is asked for again by the next look at the Deployment,
+which `settled` brings about, never by a timer here. What was acknowledged is forgotten when the
+sidecar's container was started again. Nothing is remembered across a restart of the
+controller: a push that says nothing new is cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from coalmine.model.errors import RemoteError
+from coalmine.model.names import SIGNATURE_HEADER
+from coalmine.model.wire import Answer, ArmCounters, Document, Routing, Version, decode_answer, encode
+from coalmine_controller.keys import SigningKey
+from coalmine_controller.observed import Pod
+
+_log = logging.getLogger(__name__)
+
+#: A sidecar answers in a millisecond; a pod that is gone must not hold up a weight for long.
+_PUSH_SECONDS = 2.0
+#: A sidecar's answer is some kilobytes of counters.
+_MAX_ANSWER = 1 << 20
+#: Pushes under way at once: each costs a connection.
+_PARALLEL = 64
+
+
+@dataclass(slots=True)
+class _Sidecar:
+    boot: str
+    nonce: str = ""
+    wanted: Routing | None = None
+    applied: Routing | None = None
+    error: str = ""
+    counters: Mapping[str, ArmCounters] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+
+
+class Sidecars:
+    """The pushes of one term of leadership."""
+
+    def __init__(self, session: aiohttp.ClientSession, key: SigningKey, term: int, group: asyncio.TaskGroup) -> None:
+        self._session = session
+        self._key = key
+        self._term = term
+        self._counter = 0
+        self._group = group
+        self._sidecars: dict[str, _Sidecar] = {}
+        self._slots = asyncio.Semaphore(_PARALLEL)
+
+    def applied(self, uid: str, boot: str) -> tuple[Routing | None, str]:
+        """What the sidecar of pod `uid` has acknowledged since it was started as `boot`, and the last error."""
+        sidecar = self._sidecars.get(uid)
+        if sidecar is None or sidecar.boot != boot:
+            return None, ""
+        return sidecar.applied, sidecar.error
+
+    def counters(self, uid: str) -> Mapping[str, ArmCounters]:
+        """What it had counted when it last answered."""
+        sidecar = self._sidecars.get(uid)
+        return sidecar.counters if sidecar else {}
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        sidecar = self._sidecars.pop(uid, None)
+        if sidecar is not None and sidecar.task is not None:
+            sidecar.task.cancel()
+
+    def tell(self, pod: Pod, boot: str, routing: Routing, settled: Callable[[bool], None]) -> None:
+        """Have `routing` pushed to `pod` unless it has it; `settled` is told whether it was acknowledged."""
+        sidecar = self._sidecars.get(pod.uid)
+        if sidecar is None or sidecar.boot != boot:
+            nonce = sidecar.nonce if sidecar else ""
+            if sidecar is not None and sidecar.task is not None:
+                sidecar.task.cancel()
+            sidecar = self._sidecars[pod.uid] = _Sidecar(boot, nonce)
+        sidecar.wanted = routing
+        if sidecar.task is None and sidecar.applied != routing and pod.address and pod.injection is not None:
+            address = f"http://{_bracketed(pod.address)}:{pod.injection.admin_port}/config"
+            sidecar.task = self._group.create_task(self._push(address, pod.uid, sidecar, settled))
+
+    async def _push(self, url: str, uid: str, sidecar: _Sidecar, settled: Callable[[bool], None]) -> None:
+        try:
+            while sidecar.wanted is not None and sidecar.applied != sidecar.wanted:
+                routing = sidecar.wanted
+                try:
+                    async with self._slots, asyncio.timeout(_PUSH_SECONDS):
+                        answer = await self._put(url, uid, sidecar, routing)
+                except (aiohttp.ClientError, OSError, TimeoutError, RemoteError) as error:
+                    sidecar.error = str(error) or type(error).__name__
+                    return
+                sidecar.applied, sidecar.error, sidecar.counters = routing, "", answer.counters
+        finally:
+            sidecar.task = None
+            settled(not sidecar.error)
+
+    async def _put(self, url: str, uid: str, sidecar: _Sidecar, routing: Routing) -> Answer:
+        """Push; a wrong nonce (the sidecar was started again, or never met us) is answered with the right one."""
+        for _ in range(3):
+            self._counter += 1
+            body = encode(Document(Version(self._term, self._counter), uid, sidecar.nonce, routing))
+            headers = {SIGNATURE_HEADER: self._key.sign(body), "Content-Type": "application/json"}
+            async with self._session.put(url, data=body, headers=headers) as response:
+                text = await response.content.read(_MAX_ANSWER)
+                if response.status == 200:
+                    return decode_answer(text)
+                if response.status != 409:
+                    raise RemoteError(f"the sidecar answered {response.status}: {text[:200].decode(errors='replace')}")
+                answer = decode_answer(text)
+            if answer.pod != uid:
+                raise RemoteError(f"another pod answers at this address ({answer.pod})")
+            if answer.applied is not None and answer.applied >= Version(self._term, self._counter):
+                if answer.applied.term > self._term:
+                    raise RemoteError(f"the sidecar follows a newer leader (term {answer.applied.term})")
+                self._counter = answer.applied.counter
+            sidecar.nonce = answer.nonce
+        raise RemoteError("the sidecar refuses every nonce that it gives")
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

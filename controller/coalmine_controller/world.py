@@ -1,0 +1,147 @@
+"""The controller's copy of the cluster: caches of what it watches, indexed by Deployment.
+
+A ReplicaSet belongs to the Deployment that an owner reference names, or, while it has none, that its
+annotation names; a pod to the ReplicaSet that controls it. Changes are passed on as keys:
+the namespace and name of a Deployment, never what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from coalmine.kube.cache import Cache, Key
+from coalmine.kube.client import Client
+from coalmine.kube.resources import (
+    ANALYSIS_RUNS,
+    ANALYSIS_TEMPLATES,
+    CLUSTER_ANALYSIS_TEMPLATES,
+    DEPLOYMENTS,
+    PODS,
+    REPLICA_SETS,
+    ROLLOUTS,
+    Object,
+    annotations_of,
+    controller_of,
+    name_of,
+    namespace_of,
+)
+from coalmine.model import names
+
+
+class World:
+    """Everything that is watched. `changed` is called with the key of each Deployment that may need a
+    look; `run_changed` with that of each AnalysisRun."""
+
+    def __init__(self, client: Client, changed: Callable[[Key], None], run_changed: Callable[[Key], None]) -> None:
+        self.deployments = Cache(client, DEPLOYMENTS, labels=names.ROLLOUT_SELECTOR)
+        self.replica_sets = Cache(client, REPLICA_SETS, labels=names.SIDECAR_SELECTOR)
+        self.pods = Cache(client, PODS, labels=names.SIDECAR_SELECTOR)
+        self.rollouts = Cache(client, ROLLOUTS)
+        self.runs = Cache(client, ANALYSIS_RUNS)
+        self.templates = Cache(client, ANALYSIS_TEMPLATES)
+        self.cluster_templates = Cache(client, CLUSTER_ANALYSIS_TEMPLATES)
+        self.caches = (
+            self.deployments,
+            self.replica_sets,
+            self.pods,
+            self.rollouts,
+            self.runs,
+            self.templates,
+            self.cluster_templates,
+        )
+        self._changed = changed
+        self._run_changed = run_changed
+        self._sets_of: defaultdict[Key, set[str]] = defaultdict(set)
+        self._pods_of: defaultdict[Key, set[str]] = defaultdict(set)
+        for cache in (self.deployments, self.rollouts):
+            cache.listen(lambda old, new: self._notify(old, new, _own_key))
+        self.replica_sets.listen(self._on_replica_set)
+        self.pods.listen(self._on_pod)
+        self.runs.listen(self._on_run)
+        self.templates.listen(self._on_template)
+        self.cluster_templates.listen(self._on_template)
+
+    async def synced(self) -> None:
+        """Wait until every cache has been listed once."""
+        for cache in self.caches:
+            await cache.synced.wait()
+
+    def sets_of(self, key: Key) -> list[Object]:
+        """The ReplicaSets of the Deployment `key`."""
+        found = (self.replica_sets.get(key[0], name) for name in self._sets_of.get(key, ()))
+        return [obj for obj in found if obj is not None]
+
+    def pods_of(self, namespace: str, replica_sets: Iterable[str]) -> list[Object]:
+        """The pods that those ReplicaSets control."""
+        found = (
+            self.pods.get(namespace, pod) for name in replica_sets for pod in self._pods_of.get((namespace, name), ())
+        )
+        return [obj for obj in found if obj is not None]
+
+    def _notify(self, old: Object | None, new: Object | None, key_of: Callable[[Object], Key | None]) -> None:
+        for key in {key_of(obj) for obj in (old, new) if obj is not None}:
+            if key is not None:
+                self._changed(key)
+
+    def _on_replica_set(self, old: Object | None, new: Object | None) -> None:
+        for obj, add in ((old, False), (new, True)):
+            key = deployment_of(obj) if obj is not None else None
+            if obj is not None and key is not None:
+                (self._sets_of[key].add if add else self._sets_of[key].discard)(name_of(obj))
+        self._notify(old, new, deployment_of)
+
+    def _on_pod(self, old: Object | None, new: Object | None) -> None:
+        for obj, add in ((old, False), (new, True)):
+            owner = _replica_set_of(obj) if obj is not None else None
+            if obj is not None and owner is not None:
+                (self._pods_of[owner].add if add else self._pods_of[owner].discard)(name_of(obj))
+        self._notify(old, new, self._deployment_of_pod)
+
+    def _deployment_of_pod(self, pod: Object) -> Key | None:
+        owner = _replica_set_of(pod)
+        replica_set = self.replica_sets.get(*owner) if owner else None
+        return deployment_of(replica_set) if replica_set else None
+
+    def _on_run(self, old: Object | None, new: Object | None) -> None:
+        self._notify(old, new, _owner_key)
+        if new is not None:
+            self._run_changed(_own_key(new))
+
+    def _on_template(self, old: Object | None, new: Object | None) -> None:
+        # a template that appears may be what a held Deployment waits for
+        obj = new or old
+        for deployment in self.deployments.objects():
+            if obj is not None and namespace_of(obj) in ("", namespace_of(deployment)):
+                self._changed(_own_key(deployment))
+
+
+def deployment_of(replica_set: Object) -> Key | None:
+    """The Deployment that a ReplicaSet belongs to."""
+    for owner in replica_set["metadata"].get("ownerReferences") or ():
+        if owner.get("kind") == "Deployment":
+            return namespace_of(replica_set), str(owner["name"])
+    name = annotations_of(replica_set).get(names.DEPLOYMENT_NAME)
+    return (namespace_of(replica_set), name) if name else None
+
+
+def _own_key(obj: Object) -> Key:
+    return namespace_of(obj), name_of(obj)
+
+
+def _owner_key(obj: Object) -> Key | None:
+    owner = controller_of(obj)
+    return (namespace_of(obj), str(owner["name"])) if owner else None
+
+
+def _replica_set_of(pod: Object) -> Key | None:
+    owner = controller_of(pod)
+    return (namespace_of(pod), str(owner["name"])) if owner and owner.get("kind") == "ReplicaSet" else None
+
+
+async def run_caches(world: World, group: asyncio.TaskGroup) -> None:
+    """Start all caches in `group` and wait for their first lists."""
+    for cache in world.caches:
+        group.create_task(cache.run())
+    await world.synced()
