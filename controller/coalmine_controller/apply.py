@@ -22,7 +22,7 @@ from coalmine.kube.resources import (
     resource_version_of,
 )
 from coalmine.model import names
-from coalmine.model.condition import cleared_condition, failure_condition
+from coalmine.model.condition import failure_condition, paused_condition
 from coalmine.model.durations import format_time
 from coalmine.model.rollout import Status
 from coalmine_controller import actions as do
@@ -137,7 +137,7 @@ class _Hands:
                 now = format_time(self._wall())[:19] + "Z"
                 await self._report(failure_condition(d.fingerprint, action.message, now))
             case do.ClearFailure():
-                await self._report(cleared_condition(format_time(self._wall())[:19] + "Z"))
+                await self._report(paused_condition(format_time(self._wall())[:19] + "Z"))
             case do.BeginHandover():
                 await self._annotate({names.HANDOVER: d.fingerprint})
             case do.CancelHandover() | do.EndHandover():

@@ -10,7 +10,7 @@ from coalmine.kube.resources import Object, name_of, uid_of
 from coalmine.model.errors import SpecError
 from coalmine.model.names import API_VERSION, FINGERPRINT, ROLLOUT
 from coalmine.model.strategy import Strategy
-from coalmine_controller.analysis.build import build_run
+from coalmine_controller.analysis.building import build_run
 from coalmine_controller.observed import Observed
 from coalmine_controller.versions import Versions
 from coalmine_controller.world import World
@@ -48,11 +48,6 @@ def build(world: World, observed: Observed, versions: Versions, name: str, rollo
             "uid": uid_of(rollout),
             "controller": True,
         }
-    return build_run(
-        templates,
-        args,
-        name=name,
-        namespace=d.namespace,
-        owner_reference=owner,
-        annotations={FINGERPRINT: d.fingerprint},
-    )
+    run = build_run(templates, args, name, d.namespace, owner, {})
+    run["metadata"]["annotations"] = {FINGERPRINT: d.fingerprint}
+    return run

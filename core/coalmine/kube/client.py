@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import aiohttp
+import yaml
 
 from coalmine.kube.resources import Object, Resource
 from coalmine.model.errors import RemoteError
@@ -113,7 +114,8 @@ class Client:
                     path, context=context, client_configuration=configuration, persist_config=False
                 )
                 namespace = (loader.current_context.get("context") or {}).get("namespace")
-        except config.ConfigException as error:
+        except (config.ConfigException, yaml.YAMLError, TypeError, KeyError, ValueError, OSError) as error:
+            # the library lets through what the YAML parser and a file of the wrong shape raise
             raise RemoteError(f"the kubeconfig cannot be used: {error}") from error
         configuration.connection_pool_maxsize = 0  # the callers bound what they have in flight
         return cls(client.ApiClient(configuration), str(namespace or "default"))

@@ -47,6 +47,18 @@ def failure_condition(fingerprint: str, message: str, now_text: str) -> dict[str
     }
 
 
+def paused_condition(now_text: str) -> dict[str, str]:
+    """What the native controller says of a paused Deployment: takes the place of our condition."""
+    return {
+        "type": PROGRESSING,
+        "status": "Unknown",
+        "reason": PAUSED_REASON,
+        "message": PAUSED_MESSAGE,
+        "lastUpdateTime": now_text,
+        "lastTransitionTime": now_text,
+    }
+
+
 def failed_fingerprint(condition: Mapping[str, Any]) -> str | None:
     """The fingerprint that our failure condition carries; None for every other condition."""
     if (condition.get("type"), condition.get("status"), condition.get("reason")) != (
