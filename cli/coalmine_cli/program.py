@@ -1,0 +1,86 @@
+"""The verbs: their arguments, and how their errors are told.
+
+Rules: an error that a person can do something about is one sentence on stderr and exit code 1; wrong
+usage is 2; a traceback means a bug of ours. A verb is one file, listed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from coalmine.model.errors import RemoteError, SpecError
+from coalmine_cli import abort, get_rollout, promote, retry, set_image, status, version
+from coalmine_cli.call import DONE, INTERRUPTED, REFUSED, USAGE, Call, Run, Verbs, add_global_flags
+from coalmine_cli.terminal import Terminal
+
+_EPILOG = f"""\
+components (each has its own --help):
+  demo                the whole story on this machine, for a person to watch
+  webhook, controller, proxy
+                      the processes of an installation
+
+exit codes:
+  {DONE}    done; for status: Healthy; for get -w: ended by Ctrl-C
+  {REFUSED}    refused or failed, with the reason on stderr; for status: Degraded, or the time is over
+  {USAGE}    wrong usage
+  {INTERRUPTED}  ended by Ctrl-C
+"""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """All verbs and their arguments."""
+    top = argparse.ArgumentParser(
+        prog=prog,
+        description="Canary delivery for the Deployments that you already have.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_global_flags(top)
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    get_rollout.declare(_group(verbs, "get", "show a rollout: get rollout NAME"))
+    set_image.declare(_group(verbs, "set", "ask for a new version: set image DEPLOYMENT CONTAINER=IMAGE"))
+    for verb in (promote, abort, retry, status, version):
+        verb.declare(verbs)
+    return top
+
+
+def _group(verbs: Verbs, name: str, about: str) -> Verbs:
+    group = verbs.add_parser(name, help=about)
+    add_global_flags(group)
+    return group.add_subparsers(metavar="WHAT", required=True)
+
+
+def run(
+    argv: Sequence[str],
+    terminal: Terminal,
+    *,
+    prog: str,
+    clock: Callable[[], float],
+    pause: Callable[[float], Awaitable[None]],
+) -> int:
+    """Run one verb to its end; returns the exit code."""
+    try:
+        arguments = parser(prog).parse_args(argv)
+    except SystemExit as ended:  # argparse has told why
+        return int(ended.code or DONE)
+    if getattr(arguments, "no_color", False):
+        terminal = replace(terminal, colour=False)
+    try:
+        return asyncio.run(perform(Call(arguments, terminal, clock, pause)))
+    except KeyboardInterrupt:
+        return int(getattr(arguments, "interrupted", INTERRUPTED))
+
+
+async def perform(call: Call) -> int:
+    """Run the verb that the arguments name; what a person can mend is told and becomes an exit code."""
+    verb: Run = call.arguments.run
+    try:
+        return await verb(call)
+    except (SpecError, RemoteError) as error:
+        from coalmine_cli.cluster import sentence
+
+        call.terminal.warn(sentence(error))
+        return REFUSED

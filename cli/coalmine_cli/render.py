@@ -1,0 +1,184 @@
+"""A view as the lines of Argo Rollouts' `get rollout`.
+
+Pure. Rules:
+- Same view, same time, same width: same lines. They never exceed the width, so that no terminal
+  wraps them and tears the tree apart. Where it is too narrow, the column KIND goes first (the
+  symbols tell it), then names lose their middles, then line ends are cut.
+- Cluster objects are written by others: what is no printable character (an escape sequence in an
+  image or a reason) is shown as a question mark and never reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from coalmine.model.durations import short
+from coalmine.model.view import PHASE_MARKS, Count, Kind, Mark, Node, View
+from coalmine_cli.terminal import Line, Span
+
+ICONS: Final = {
+    Mark.GOOD: "✔",
+    Mark.BAD: "✖",
+    Mark.WAITING: "◌",
+    Mark.PAUSED: "॥",
+    Mark.IDLE: "•",
+    Mark.WARNING: "⚠",
+    Mark.UNKNOWN: "?",
+}
+SYMBOLS: Final = {
+    Kind.ROLLOUT: "⟳",
+    Kind.REVISION: "#",
+    Kind.REPLICA_SET: "⧉",
+    Kind.POD: "□",
+    Kind.ANALYSIS_RUN: "α",
+}
+#: Width of the header's labels, as Argo's.
+_LABELS: Final = 17
+#: Names are not shortened below this many characters: a pod's own suffix must stay readable.
+_SHORTEST_NAME: Final = 12
+_GAP: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    branch: str
+    name: str
+    kind: str
+    status: str
+    age: str
+    info: str
+    styles: tuple[str, str] = ("", "")  # of the status, of the info
+
+
+def screen(view: View, now: float, width: int | None = None) -> list[Line]:
+    """All lines; `now` is a Unix time, `width` the terminal's columns or None."""
+    lines = [*_header(view, width), (), *_tree(view.tree, now, width)]
+    return lines if width is None else [_cut(line, width) for line in lines]
+
+
+def _header(view: View, width: int | None) -> Iterator[Line]:
+    mark = PHASE_MARKS[view.phase]
+    yield _field("Name:", view.name)
+    yield _field("Namespace:", view.namespace)
+    yield _field("Status:", f"{ICONS[mark]} {view.phase}", mark.value)
+    for number, part in enumerate(_wrapped(view.message, width)):
+        yield _field("" if number else "Message:", part)
+    yield _field("Strategy:", "Canary")
+    yield _field("  Step:", view.step)
+    yield _field("  SetWeight:", str(view.set_weight))
+    yield _field("  ActualWeight:", str(view.actual_weight))
+    for number, image in enumerate(view.images):
+        roles = f" ({', '.join(image.roles)})" if image.roles else ""
+        yield _field("" if number else "Images:", image.name + roles, "".join(image.roles[-1:]))
+    yield (Span("Replicas:", "label"),)
+    for label, count in (
+        ("Desired", view.replicas.desired),
+        ("Current", view.replicas.current),
+        ("Updated", view.replicas.updated),
+        ("Ready", view.replicas.ready),
+        ("Available", view.replicas.available),
+    ):
+        yield _field(f"  {label}:", str(count))
+
+
+def _field(label: str, value: str, style: str = "") -> Line:
+    return Span(f"{label:<{_LABELS}}", "label"), Span(_clean(value), style)
+
+
+def _wrapped(message: str, width: int | None) -> list[str]:
+    text = _clean(message)
+    if width is None or not text:
+        return [text] if text else []
+    room = max(width - _LABELS, 1)
+    return textwrap.wrap(text, room if _columns(text) == len(text) else max(room // 2, 1))
+
+
+def _tree(root: Node, now: float, width: int | None) -> list[Line]:
+    heading = _Row("", "NAME", "KIND", "STATUS", "AGE", "INFO", ("label", "label"))
+    rows = [heading, *_rows(root, "", "", now)]
+    lines = _table(rows, kinds=True)
+    if width is not None and _widest(lines) > width:
+        excess = _widest(_table(rows, kinds=False)) - width
+        longest = max(len(r.branch) + len(r.name) for r in rows)
+        lines = _table(rows if excess <= 0 else _shortened(rows, longest - excess), kinds=False)
+    return lines
+
+
+def _rows(node: Node, branch: str, below: str, now: float) -> Iterator[_Row]:
+    """The row of `node` behind `branch`, then those of its children behind `below`."""
+    status = f"{ICONS[node.mark]} {node.status}" if node.mark is not None else node.status
+    age = "" if node.since is None else short(now - node.since)
+    info = ",".join(f"{ICONS[i.mark]} {i.number}" if isinstance(i, Count) else i for i in node.info)
+    kind = "" if node.kind is Kind.REVISION else node.kind.value
+    role = next((i for i in node.info if i in ("stable", "canary")), "")
+    mark = "" if node.mark is None else node.mark.value
+    symbol = f"{branch}{SYMBOLS[node.kind]} "
+    yield _Row(symbol, _clean(node.name), kind, _clean(status), age, _clean(info), (mark, str(role)))
+    for number, child in enumerate(node.children):
+        last = number == len(node.children) - 1
+        yield from _rows(child, below + ("└──" if last else "├──"), below + ("   " if last else "│  "), now)
+
+
+def _table(rows: Sequence[_Row], *, kinds: bool) -> list[Line]:
+    names = max(len(r.branch) + len(r.name) for r in rows) + _GAP
+    kind = max(len(r.kind) for r in rows) + _GAP if kinds else 0
+    statuses = max(_columns(r.status) for r in rows) + _GAP
+    ages = max(len(r.age) for r in rows) + _GAP
+    return [
+        (
+            Span(f"{r.branch}{r.name}".ljust(names)),
+            Span(r.kind.ljust(kind) if kinds else ""),
+            Span(r.status + " " * (statuses - _columns(r.status)), r.styles[0]),
+            Span(r.age.ljust(ages)),
+            Span(r.info, r.styles[1]),
+        )
+        for r in rows
+    ]
+
+
+def _widest(lines: Sequence[Line]) -> int:
+    return max(_columns(_plain(line)) for line in lines)
+
+
+def _shortened(rows: Sequence[_Row], room: int) -> list[_Row]:
+    """Rows whose branch and name fit into `room` columns, or are as short as they may be."""
+    fitted = []
+    for row in rows:
+        length = max(room - len(row.branch), _SHORTEST_NAME)
+        name = row.name
+        if len(name) > length:
+            tail = length * 2 // 3  # the end tells one pod from the other
+            name = f"{name[: length - tail - 1]}…{name[-tail:]}"
+        fitted.append(_Row(row.branch, name, row.kind, row.status, row.age, row.info, row.styles))
+    return fitted
+
+
+def _cut(line: Line, width: int) -> Line:
+    """`line` within `width` columns; what is cut shows as an ellipsis."""
+    if _columns(_plain(line)) <= width:
+        return line
+    left, kept = width - 1, list[Span]()
+    for span in line:
+        text = span.text
+        while _columns(text) > left:
+            text = text[: left if len(text) > left else -1]
+        kept.append(Span(text, span.style))
+        left -= _columns(text)
+    return (*kept, Span("…"))
+
+
+def _plain(line: Line) -> str:
+    return "".join(span.text for span in line).rstrip()
+
+
+def _columns(text: str) -> int:
+    """Columns on a terminal: two for the wide characters of East Asian scripts."""
+    return len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,113 @@
+"""Where lines are shown: a terminal that can be redrawn, or a stream that is read by a program.
+
+Rules: a line is plain text in spans, each with the name of a style; without colours the text is the
+same. A terminal gets lines that fit its width (`width`); a stream gets them whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+class Span(NamedTuple):
+    """A piece of a line."""
+
+    text: str
+    style: str = ""
+
+
+Line = tuple[Span, ...]
+
+_STYLES: Final = {
+    "label": "bold",
+    "good": "green",
+    "bad": "red",
+    "waiting": "cyan",
+    "paused": "yellow",
+    "idle": "bright_black",
+    "warning": "yellow",
+    "unknown": "yellow",
+    "stable": "green",
+    "canary": "yellow",
+}
+#: A terminal that says it is narrower than this does not know its width (0, in some CI systems).
+_NARROWEST: Final = 20
+
+
+def plain(lines: Sequence[Line]) -> str:
+    """The text of `lines`, without spaces at the ends."""
+    return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The two streams, and what is known of the one that shows."""
+
+    out: TextIO
+    err: TextIO
+    tty: bool
+    colour: bool
+    columns: Callable[[], int]
+
+    @property
+    def width(self) -> int | None:
+        """Columns to fit into; None where nothing limits them."""
+        columns = self.columns() if self.tty else 0
+        return columns if columns >= _NARROWEST else None
+
+    def say(self, text: str) -> None:
+        """One line or block of plain text, at once: a program may be waiting for it."""
+        print(text, file=self.out, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A sentence beside what is shown."""
+        print(f"coalmine: {text}", file=self.err, flush=True)
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Show `lines`, in colours where there are any."""
+        if not self.colour:
+            self.say(plain(lines))
+            return
+        self._console().print(_text(lines), soft_wrap=True)
+        self.out.flush()
+
+    @contextlib.contextmanager
+    def redrawn(self) -> Iterator[Callable[[Sequence[Line]], None]]:
+        """A place on the terminal whose lines are replaced by each call; the last ones stay."""
+        from rich.live import Live  # a tenth of a second: only for who watches
+
+        with Live(console=self._console(), auto_refresh=False, vertical_overflow="ellipsis") as live:
+            yield lambda lines: live.update(_text(lines), refresh=True)
+
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(
+            file=self.out,
+            force_terminal=self.tty,
+            no_color=not self.colour,
+            width=self.width,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+
+def _text(lines: Sequence[Line]) -> Text:
+    from rich.text import Text
+
+    whole = Text(no_wrap=True, overflow="crop", end="")
+    for number, line in enumerate(lines):
+        if number:
+            whole.append("\n")
+        for span in line:
+            whole.append(span.text, _STYLES.get(span.style, ""))
+    whole.rstrip()
+    return whole

@@ -1,0 +1,171 @@
+"""One connection to the admin port, on the same parser and body readers as the proxy's own.
+
+Requests are answered as soon as they are whole, one after the other. A body is bounded before
+it is read, as what it says is believed only after its signature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Final, cast
+
+from coalmine.model import names, wire
+from coalmine_proxy.admin import TEXT, Admin, Reply
+from coalmine_proxy.framing import ChunkedReader, LengthReader
+from coalmine_proxy.head import CRLF, END, Malformed
+from coalmine_proxy.limits import Limits
+from coalmine_proxy.request import CHUNKED, Request, parse_request
+from coalmine_proxy.wheel import Wheel
+
+_REASONS: Final = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    409: b"Conflict",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+    505: b"HTTP Version Not Supported",
+}
+_SIGNATURE: Final = names.SIGNATURE_HEADER.encode() + b":"
+
+
+class AdminConnection(asyncio.Protocol):
+    """A connection of the controller, the kubelet, Prometheus, or a peer."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, admin: Admin, limits: Limits, wheel: Wheel, connections: set[AdminConnection]) -> None:
+        self._admin = admin
+        self._limits = limits
+        self._wheel = wheel
+        self._connections = connections
+        self.deadline = wheel.now + limits.head_time
+        self._buffer = b""
+        self._request: Request | None = None
+        self._reader: LengthReader | ChunkedReader | None = None
+        self._body: list[bytes] = []
+        self._size = 0
+        self._inside = False
+        self._closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._inside = _inside(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
+        self._wheel.add(self)
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._wheel.remove(self)
+        self._connections.discard(self)
+
+    def expired(self) -> None:
+        """Neither a probe nor a push takes this long."""
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self._buffer += data
+        try:
+            while self._buffer and not self._closing:
+                if self._request is None and not self._head():
+                    break
+                if not self._whole():
+                    break
+        except Malformed as error:
+            self._write(Reply(error.status, f"{error}\n".encode(), TEXT), close=True)
+
+    def _head(self) -> bool:
+        """Read a head; False when it is not all there yet."""
+        end = self._buffer.find(END)
+        if end < 0 or end > self._limits.head:
+            if len(self._buffer) > self._limits.head:
+                raise Malformed(431, f"The head is larger than {self._limits.head} bytes.")
+            return False
+        request = parse_request(self._buffer[:end], self._limits)
+        self._buffer = self._buffer[end + 4 :]
+        if request.length > wire.MAX_DOCUMENT:
+            raise Malformed(413, f"The body is larger than {wire.MAX_DOCUMENT} bytes.")
+        self._request = request
+        self._body = []
+        self._size = 0
+        self._reader = ChunkedReader(self._limits) if request.length == CHUNKED else LengthReader(request.length)
+        if any(line.lower() == b"expect: 100-continue" for line in request.lines):
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
+    def _whole(self) -> bool:
+        """Read the body and answer; False when it is not all there yet."""
+        request, reader = self._request, self._reader
+        assert request is not None
+        assert reader is not None
+        if not reader.done:
+            data, self._buffer = self._buffer, b""
+            piece = reader.feed(data)
+            self._buffer = reader.rest
+            self._size += len(piece)
+            if self._size > wire.MAX_DOCUMENT:
+                raise Malformed(413, f"The body is larger than {wire.MAX_DOCUMENT} bytes.")
+            self._body.append(piece)
+        if not self._reader_done():
+            return False
+        self._request = self._reader = None
+        reply = self._admin.handle(
+            request.method.decode(),
+            request.path.decode(),
+            b"".join(self._body),
+            _signature(request),
+            self._inside,
+        )
+        self._write(reply, close=not request.keep_alive, head_only=request.method == b"HEAD")
+        return True
+
+    def _reader_done(self) -> bool:
+        return self._reader is not None and self._reader.done
+
+    def _write(self, reply: Reply, close: bool, head_only: bool = False) -> None:
+        self.transport.write(
+            CRLF.join(
+                (
+                    b"HTTP/1.1 %d %b" % (reply.status, _REASONS[reply.status]),
+                    b"Content-Type: " + reply.content_type.encode(),
+                    b"Content-Length: %d" % len(reply.body),
+                    b"Connection: close" if close else b"Connection: keep-alive",
+                    CRLF,
+                )
+            )
+            + (b"" if head_only else reply.body)
+        )
+        self.deadline = self._wheel.now + self._limits.idle
+        if close:
+            # Half-closed: input that is still coming must not turn the answer into a reset.
+            self._closing = True
+            self._buffer = b""
+            self.deadline = self._wheel.now + self._limits.linger
+            self.transport.write_eof()
+
+
+def _signature(request: Request) -> str:
+    for line in request.lines[1:]:
+        if line[: len(_SIGNATURE)].lower() == _SIGNATURE:
+            return line[len(_SIGNATURE) :].strip(b" \t").decode("latin-1")
+    return ""
+
+
+def _inside(peer: tuple[str, int] | None, own: tuple[str, int] | None) -> bool:
+    """Does the connection come from this pod: over loopback, or from its own address to itself?"""
+    if not peer or not own:
+        return False
+    if peer[0] == own[0]:
+        return True
+    address = ipaddress.ip_address(peer[0].partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -1,0 +1,57 @@
+"""Opening connections to endpoints: the only place where a request may cost a task.
+
+Kept connections make this rare. The task belongs to the sidecar's task group; what the network does
+ends in a call to the exchange, an error of ours ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from coalmine_proxy.identity import Identities
+from coalmine_proxy.upstream import Upstream
+
+if TYPE_CHECKING:
+    from coalmine_proxy.exchange import Exchange
+    from coalmine_proxy.pool import Peer
+    from coalmine_proxy.service import Service
+
+
+class Connector:
+    """Opens connections for exchanges."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._identities = Identities(service)
+
+    def open(self, exchange: Exchange, peer: Peer[Upstream]) -> None:
+        """Begin; `exchange.connected` or `exchange.unconnected` is called once it is known."""
+        self._service.tasks.create_task(self._open(exchange, peer))
+
+    async def _open(self, exchange: Exchange, peer: Peer[Upstream]) -> None:
+        service = self._service
+        endpoint = peer.endpoint
+        loop = asyncio.get_running_loop()
+        epoch = peer.epoch
+        try:
+            async with asyncio.timeout(service.limits.connect):
+                confirmed = peer.trusted or await self._identities.confirm(peer)
+                if confirmed:
+                    epoch = peer.epoch
+                    _, upstream = await loop.create_connection(
+                        lambda: Upstream(service, peer, epoch), endpoint.address, endpoint.port
+                    )
+        except OSError:  # TimeoutError is one
+            exchange.unconnected(peer)
+            return
+        # It may have been closed before anybody here could look at it.
+        if not confirmed or upstream.transport.is_closing():
+            exchange.unconnected(peer)
+            return
+        unacknowledged = int(service.limits.unacknowledged * 1000)
+        sock = upstream.transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        exchange.connected(upstream)

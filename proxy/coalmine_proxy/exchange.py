@@ -1,0 +1,320 @@
+"""One request and its answer: the relay between a client's connection and an application's.
+
+Rules (RFC 9110 9.2.2, and the project's list for proxies):
+- When connecting fails, any request goes to another endpoint of its arm, then to stable: nothing
+  of it has been sent. Of its body no more is read than may be held.
+- When a kept connection dies before the first byte of its answer, a request that may be
+  sent twice, and is whole in hand, is sent once more, on a fresh connection.
+- A request that must not be sent twice goes out on a kept connection only if that was used a moment
+  ago and the kernel knows of nothing from its peer.
+- Every failed attempt is charged to the arm that failed it, though the request be answered in the end.
+- After the head of an answer has gone out, a failure aborts the client's connection: a
+  truncated answer never ends cleanly.
+
+An exchange makes decisions and writes; it neither parses nor waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from coalmine_proxy.answer import Response
+from coalmine_proxy.framing import ChunkedReader, LengthReader, chunk, last_chunk
+from coalmine_proxy.head import CRLF
+from coalmine_proxy.request import CHUNKED, IDEMPOTENT, Request
+from coalmine_proxy.stats import ABORTED, CONNECT, INVALID, NO_ENDPOINT, RESET, TIMEOUT
+from coalmine_proxy.tunnel import open_tunnel
+from coalmine_proxy.wheel import NEVER
+
+if TYPE_CHECKING:
+    from coalmine_proxy.downstream import Downstream
+    from coalmine_proxy.pool import Peer
+    from coalmine_proxy.service import Service
+    from coalmine_proxy.upstream import Upstream
+
+_ANY: Final = float("-inf")
+
+#: What the client is told when no version's answer can be had, by cause.
+_SENTENCES: Final = {
+    CONNECT: (502, "No pod of the application accepted a connection."),
+    RESET: (502, "The application closed the connection before its answer was complete."),
+    INVALID: (502, "The application's answer was not HTTP."),
+    TIMEOUT: (504, "The application did not answer in time."),
+    NO_ENDPOINT: (503, "There is no pod that could answer."),
+}
+
+
+class Exchange:
+    """A request that is being answered. `reader` is None once the request's body has been read."""
+
+    # What most requests begin with is written on the class, so that making one costs little.
+    upstream: Upstream | None = None
+    reader: LengthReader | ChunkedReader | None = None
+    answered = False
+    _tried: tuple[Peer[Upstream], ...] = ()
+    _tries = 0
+    _fresh = False
+    _reused = False
+    _chunked = False
+    _close = False
+    _over = False
+    _status = 0
+    _repeatable = True
+
+    def __init__(self, service: Service, client: Downstream, request: Request, started: float) -> None:
+        self._service = service
+        self.client = client
+        self.request = request
+        self._started = started
+        self._outgoing = b""
+        self._arm, self._pinned = service.table.route(request.path, request.pin)
+
+    # --- the request's way ---
+
+    def start(self, rest: bytes) -> None:
+        """Send the request on. `rest` is what came after its head. Raises Malformed for a bad body."""
+        service = self._service
+        request = self.request
+        client = self.client
+        service.stats.in_flight += 1
+        self._outgoing = request.forward(client.address, client.asked)
+        if request.length == 0:
+            client.buffer = rest
+        else:
+            self.reader = ChunkedReader(service.limits) if request.length == CHUNKED else LengthReader(request.length)
+            if rest:
+                self._outgoing += self._read(rest)
+        self._repeatable = self.reader is None and request.method in IDEMPOTENT
+        if self._pinned:
+            self._arm.stats.pinned += 1
+        self._go()
+
+    def body(self, data: bytes) -> None:
+        """More of the request's body. Raises Malformed."""
+        out = self._read(data)
+        upstream = self.upstream
+        if upstream is None:
+            self._outgoing += out
+            if len(self._outgoing) > self._service.limits.held:
+                self.client.pause()
+        elif out:
+            upstream.transport.write(out)
+            if not self.answered:
+                upstream.deadline = self._service.wheel.now + self._service.limits.first_byte
+        self.client.deadline = NEVER if self.reader is None else self._service.wheel.now + self._service.limits.stream
+
+    def _read(self, data: bytes) -> bytes:
+        """What of `data` belongs to the body, framed for the way out."""
+        reader = self.reader
+        assert reader is not None
+        out = reader.feed(data)
+        if reader.chunked:
+            out = chunk(out)
+        if reader.done:
+            if reader.chunked:
+                out += last_chunk(reader.trailers)
+            self.client.buffer = reader.rest
+            self.reader = None
+        return out
+
+    def _go(self) -> None:
+        """Find an endpoint and a connection to it."""
+        service = self._service
+        while True:
+            arm = self._arm
+            if self._tries < service.limits.tries:
+                peer = arm.choose(service.random, self._tried)
+                if peer is not None:
+                    break
+            if not arm.peers and not self._pinned:
+                arm.stats.failures[NO_ENDPOINT] += 1
+            other = service.table.instead(arm)
+            # A pinned request asks about one version: another one's answer would hide that it fails.
+            if other is None or (self._pinned and arm.peers):
+                self._fail_client(CONNECT if arm.peers else NO_ENDPOINT)
+                return
+            self._tries = 0
+            self._arm = other
+        upstream = None
+        if not self._fresh:
+            if self._repeatable:
+                upstream = service.pool.take(peer, _ANY)
+            else:
+                recent = service.clock() - service.limits.recent
+                while (upstream := service.pool.take(peer, recent)) is not None and not upstream.silent():
+                    upstream.drop()
+        if upstream is None:
+            service.connector.open(self, peer)
+        else:
+            self._reused = True
+            self._attach(upstream)
+
+    def connected(self, upstream: Upstream) -> None:
+        """A new connection is open."""
+        if self._over:
+            upstream.keep()
+            return
+        self._reused = False
+        self._attach(upstream)
+        if self.reader is not None:
+            self.client.resume()
+
+    def unconnected(self, peer: Peer[Upstream]) -> None:
+        """No connection to `peer`, or it was not the pod that it should be."""
+        if self._over:
+            return
+        self._charge(CONNECT)
+        self._tried += (peer,)
+        self._tries += 1
+        self._again()
+
+    def _again(self) -> None:
+        """Another attempt, under the configuration that holds now."""
+        self._service.stats.retries += 1
+        self._arm = self._service.table.again(self._arm)
+        self._go()
+
+    def _attach(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        upstream.begin(self, self._outgoing)
+        if not self._repeatable:
+            self._outgoing = b""
+        if self.client.blocked:
+            upstream.pause()
+
+    # --- the answer's way ---
+
+    def interim(self, response: Response) -> None:
+        """A 1xx. Clients of HTTP/1.0 do not know them (RFC 9110 15.2)."""
+        if not self.request.http10:
+            self.client.transport.write(CRLF.join([*response.lines, CRLF]))
+
+    def answer(self, response: Response, payload: bytes) -> None:
+        """The final head, and what there is of the body."""
+        service = self._service
+        request = self.request
+        upstream = self.upstream
+        assert upstream is not None
+        self.answered = True
+        self._outgoing = b""
+        self._status = response.status
+        lines = response.lines
+        close = (
+            not request.keep_alive
+            or service.closing
+            # The local application says that it ends: so must this connection, before the pod does.
+            or (response.close and upstream.peer.local)
+            # The rest of the request is not waited for.
+            or self.reader is not None
+        )
+        if response.length < 0:
+            if request.http10:
+                close = True
+            else:
+                self._chunked = True
+                lines.append(b"Transfer-Encoding: chunked")
+                payload = chunk(payload)
+        self._close = close
+        if close:
+            lines.append(b"Connection: close")
+        elif request.http10:
+            lines.append(b"Connection: keep-alive")
+        lines.append(CRLF)
+        self.client.transport.write(CRLF.join(lines) + payload)
+
+    def answer_body(self, payload: bytes) -> None:
+        """More of the answer's body."""
+        if payload:
+            self.client.transport.write(chunk(payload) if self._chunked else payload)
+
+    def complete(self, trailers: bytes, reusable: bool) -> None:
+        """The answer is whole; `reusable`: its connection could carry another."""
+        service = self._service
+        client = self.client
+        upstream = self.upstream
+        assert upstream is not None
+        if self._chunked:
+            client.transport.write(last_chunk(trailers))
+        if not self._pinned:
+            self._arm.stats.answered(self._status, service.clock() - self._started)
+        self._end()
+        whole = self.reader is None
+        # An answer may overtake the request's body: what is still to be sent must not meet the next request.
+        if reusable and whole and (self.request.length == 0 or not upstream.transport.get_write_buffer_size()):
+            upstream.keep()
+        else:
+            upstream.detach()
+            upstream.transport.abort()
+        client.done(self._close, whole)
+
+    def upgraded(self, response: Response, data: bytes) -> None:
+        """A 101: from here on bytes are passed on unread."""
+        upstream = self.upstream
+        assert upstream is not None
+        if not self.request.upgrade or not response.upgrade:
+            self.failed(INVALID)
+            return
+        if not self._pinned:
+            self._arm.stats.upgraded()
+        self._service.stats.upgraded += 1
+        self._end()
+        head = CRLF.join([*response.lines, b"Connection: Upgrade", b"Upgrade: " + response.upgrade, CRLF])
+        open_tunnel(self._service, self.client, upstream, head + data)
+
+    # --- ends before time ---
+
+    def failed(self, cause: int) -> None:
+        """The connection to the application closed, fell silent, or did not speak HTTP."""
+        if self._over:
+            return
+        upstream = self.upstream
+        assert upstream is not None
+        started = upstream.started
+        upstream.detach()
+        upstream.transport.abort()
+        self.upstream = None
+        self._charge(cause)
+        if cause == RESET and self._reused and self._repeatable and not started and not self._fresh:
+            self._fresh = True
+            self._again()
+            return
+        self._fail_client(cause)
+
+    def client_lost(self) -> None:
+        """The client went away."""
+        if self._over:
+            return
+        self._charge(ABORTED)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the application's connection; what it is doing concerns nobody any more."""
+        upstream = self.upstream
+        self._end()
+        if upstream is not None:
+            upstream.detach()
+            upstream.transport.abort()
+
+    def _fail_client(self, cause: int) -> None:
+        """Tell the client, if it has not been told anything else yet."""
+        if self.answered:
+            self._end()
+            self.client.abort()
+            return
+        close = self.reader is not None or not self.request.keep_alive or self._service.closing
+        whole = self.reader is None
+        status, sentence = _SENTENCES[cause]
+        self._end()
+        self.client.say(status, sentence, close, head_only=self.request.method == b"HEAD")
+        self.client.done(close, whole)
+
+    def _charge(self, cause: int) -> None:
+        if not self._pinned:
+            self._arm.stats.failures[cause] += 1
+
+    def _end(self) -> None:
+        """No call changes anything after this one."""
+        self._over = True
+        self.upstream = None
+        self.client.exchange = None
+        self._service.stats.in_flight -= 1

@@ -1,0 +1,84 @@
+"""Every bound and every timeout of the sidecar, each with its reason.
+
+One object, made once and passed to whoever needs it, so that a test can shrink a bound and
+a user can later set one. Sizes are in bytes, times in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Defaults suit a sidecar that was put before an application which ran well without it:
+    generous where the application decides (time to answer), tight where only a faulty or
+    hostile peer would get there (heads, chunk extensions).
+    """
+
+    # --- sizes ---
+    #: A request line or field line: nginx's large_client_header_buffers takes 8 KiB as well.
+    line: int = 8 * 1024
+    #: A whole head. nginx takes 4 x 8 KiB; HAProxy 16 KiB. Cookies and tokens of 20 KiB exist.
+    head: int = 32 * 1024
+    #: Field lines in a head: HAProxy takes 101, Apache 100.
+    fields: int = 100
+    #: One chunk-size line. Eight hexadecimal digits are usual; nobody needs long extensions.
+    chunk_line: int = 256
+    #: Extension bytes of one body in all: with one-byte chunks they would cost more than the body.
+    chunk_extensions: int = 16 * 1024
+    #: Trailer section: a few checksums and a status.
+    trailers: int = 8 * 1024
+    #: Input of one client that is kept while it cannot be passed on (pipelined requests, or a
+    #: body while a connection is opened): the kernel's default receive window.
+    held: int = 64 * 1024
+    #: What is read and thrown away before a connection is closed, so that the answer is not
+    #: destroyed by a reset: enough for what was on its way, no invitation to send gigabytes.
+    linger_bytes: int = 1024 * 1024
+
+    # --- numbers ---
+    #: Idle connections kept to one endpoint: as many as its busiest moment may have needed.
+    idle_per_endpoint: int = 512
+    #: Endpoints of one arm that are tried when connecting fails. With one of three pods just gone,
+    #: four tries leave no request without an endpoint; each refused one costs a round trip.
+    tries: int = 4
+    #: Connections that wait to be accepted: a burst of fresh connections while the loop is busy.
+    backlog: int = 1024
+
+    # --- times ---
+    #: From the first byte of a head to its end. Honest clients send it in one segment; nginx
+    #: gives 60 s, which lets a few thousand slow senders fill the table of connections.
+    head_time: float = 15.0
+    #: A kept client connection between two requests: above the 60 s of common load balancers,
+    #: which otherwise send a request into our close. nginx: 75 s.
+    idle: float = 75.0
+    #: Opening a connection, confirmation included. A lost SYN is sent again after 1 s: two seconds
+    #: give it a second chance, and then another endpoint is worth more than waiting.
+    connect: float = 2.0
+    #: From the sent request to the first byte of the answer. What was slow before the sidecar
+    #: came must go on working (reports, long polls), so only the dead are cut off.
+    first_byte: float = 600.0
+    #: Between two pieces of a body, either way, and for a client that does not read.
+    stream: float = 600.0
+    #: Bytes of an upgraded connection: WebSockets without a heartbeat are idle for long.
+    tunnel: float = 3600.0
+    #: An idle connection to an endpoint: below the 5 s after which Node closes its own, the
+    #: shortest common default. A close that crosses a request costs a retry.
+    pooled: float = 4.0
+    #: A request that must not be sent twice goes out only on a connection that was used in the
+    #: last half second: no server's idle timeout is that short, so the peer is not
+    #: just closing it. A fresh connection would be no safer against a peer that is told
+    #: to end: it is closed unread while it waits to be accepted.
+    recent: float = 0.5
+    #: How old the confirmation of a pod's uid may be when a connection to it is opened.
+    confirmed: float = 1.0
+    #: Unacknowledged bytes to a peer whose node was lost: then the kernel gives up.
+    unacknowledged: float = 30.0
+    #: Reading on after the last answer of a connection: nginx's lingering_timeout is 5 s.
+    linger: float = 5.0
+    #: After SIGTERM: how long Services may still send new connections here. Endpoints reach
+    #: the nodes in one or two seconds; the injected preStop waits as long.
+    endpoint_lag: float = 5.0
+
+
+DEFAULT = Limits()

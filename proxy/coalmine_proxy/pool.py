@@ -1,0 +1,115 @@
+"""Connections to endpoints that wait for their next request.
+
+Every decision here is synchronous: it changes the pool's state at once and returns the
+connections that are now to be closed; the caller does the closing. So there is no moment in which a
+connection is both in the pool and on its way out. No I/O and no clock: times are passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
+
+from coalmine.model.wire import Endpoint
+
+NEVER_CONFIRMED = float("-inf")
+
+
+class Pooled(Protocol):
+    """What the pool needs to know of a connection."""
+
+    #: When it last carried an answer, in seconds of the caller's clock.
+    used: float
+    #: The peer's epoch when it was opened.
+    epoch: int
+
+
+C = TypeVar("C", bound=Pooled)
+
+
+class Peer(Generic[C]):
+    """One endpoint as this sidecar sees it.
+
+    `trusted` endpoints (the own pod, or from a file) need no confirmation of their uid; `confirmed`
+    is when the last good one was asked for. A new `epoch` makes busy connections of the old one
+    unfit to be kept. `retired`: the configuration no longer has it.
+    """
+
+    __slots__ = ("confirmed", "endpoint", "epoch", "idle", "local", "retired", "trusted")
+
+    def __init__(self, endpoint: Endpoint, *, local: bool, trusted: bool) -> None:
+        self.endpoint = endpoint
+        self.local = local
+        self.trusted = trusted
+        self.confirmed = NEVER_CONFIRMED
+        self.epoch = 0
+        self.retired = False
+        #: In order of last use, so that the newest is taken and the oldest expire.
+        self.idle: list[C] = []
+
+
+class Pool(Generic[C]):
+    """All endpoints and their idle connections."""
+
+    __slots__ = ("_limit", "_peers")
+
+    def __init__(self, idle_per_endpoint: int) -> None:
+        self._limit = idle_per_endpoint
+        self._peers: dict[Endpoint, Peer[C]] = {}
+
+    def peer(self, endpoint: Endpoint, *, local: bool = False, trusted: bool = False) -> Peer[C]:
+        """The state of an endpoint, kept from one configuration to the next."""
+        found = self._peers.get(endpoint)
+        if found is None:
+            found = self._peers[endpoint] = Peer(endpoint, local=local, trusted=trusted)
+        return found
+
+    def retain(self, kept: Iterable[Peer[C]]) -> list[C]:
+        """Forget all other endpoints. Returns their idle connections, to be closed; busy ones finish."""
+        keep = {peer.endpoint for peer in kept}
+        gone = [peer for endpoint, peer in self._peers.items() if endpoint not in keep]
+        closing: list[C] = []
+        for peer in gone:
+            del self._peers[peer.endpoint]
+            peer.retired = True
+            closing += self._empty(peer)
+        return closing
+
+    def take(self, peer: Peer[C], used_since: float) -> C | None:
+        """The connection used last, if that was not before `used_since`."""
+        idle = peer.idle
+        if idle and idle[-1].used >= used_since:
+            return idle.pop()
+        return None
+
+    def give(self, peer: Peer[C], connection: C, now: float) -> list[C]:
+        """Keep a connection whose answer is complete. Returns what is to be closed instead."""
+        if peer.retired or connection.epoch != peer.epoch:
+            return [connection]
+        connection.used = now
+        peer.idle.append(connection)
+        return [peer.idle.pop(0)] if len(peer.idle) > self._limit else []
+
+    def discard(self, peer: Peer[C], connection: C) -> None:
+        """An idle connection was closed by its peer or has expired."""
+        if connection in peer.idle:
+            peer.idle.remove(connection)
+
+    def doubt(self, peer: Peer[C]) -> list[C]:
+        """The endpoint is not the pod it was: nothing opened so far may carry another request."""
+        peer.confirmed = NEVER_CONFIRMED
+        peer.epoch += 1
+        return self._empty(peer)
+
+    def close(self) -> list[C]:
+        """The end: every idle connection."""
+        return [connection for peer in self._peers.values() for connection in self._empty(peer)]
+
+    def idle(self) -> int:
+        """Idle connections in all."""
+        return sum(len(peer.idle) for peer in self._peers.values())
+
+    @staticmethod
+    def _empty(peer: Peer[C]) -> list[C]:
+        closing, peer.idle = peer.idle, []
+        return closing

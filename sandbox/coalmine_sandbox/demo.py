@@ -1,0 +1,107 @@
+"""`coalmine demo`: the article's story on a control plane of its own, for a person to watch.
+
+Runs in namespaces of its own (`isolate`), so that whatever ends it leaves nothing behind. How it
+looks is the caller's: this module is given a stage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import uvloop
+
+from coalmine.model.errors import RemoteError, SpecError
+from coalmine.model.rollout import Status
+from coalmine_sandbox import isolate
+from coalmine_sandbox.daemon import DaemonError
+from coalmine_sandbox.lab import Lab, LabError
+from coalmine_sandbox.story.ledger import Step
+from coalmine_sandbox.story.tale import NAME, NAMESPACE, Promise, Report, Scene, Tale
+
+
+class Stage(Protocol):
+    """Shows the story while it is told."""
+
+    def tell(self, what: Scene | Step | Promise) -> None:
+        """Something happened."""
+
+    def watch(self, status: Status) -> None:
+        """The Rollout changed."""
+
+    async def attend(self, lab: Lab, tale: Tale, namespace: str, name: str) -> None:
+        """Runs beside the story, until it is cancelled."""
+
+    def end(self, report: Report, memory: dict[str, int]) -> None:
+        """The summary; `memory` is resident megabytes by component."""
+
+
+def inside(command: Sequence[str]) -> int | None:
+    """Run `command` again in namespaces of its own and return its exit status; None when this
+    process is in there already. Raises IsolationError."""
+    return None if isolate.current() is not None else isolate.run(command)
+
+
+def perform(control_plane: Path, pace: float, as_json: bool, stage: Stage) -> int:
+    """Tell the story; the exit status: 0 only if every promise was kept."""
+    try:
+        report = uvloop.run(_perform(control_plane, pace, stage))
+    except BaseExceptionGroup as errors:
+        first: BaseException = errors
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        if not isinstance(first, RemoteError | SpecError | LabError | DaemonError | TimeoutError):
+            raise
+        print(f"coalmine demo: {first}", file=sys.stderr)
+        return 1
+    except (RemoteError, SpecError, LabError, DaemonError, TimeoutError) as error:
+        print(f"coalmine demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("coalmine demo: ended; nothing is left behind", file=sys.stderr)
+        return 130
+    if as_json:
+        print(json.dumps(report.to_json()))
+    return 0 if report.ok else 1
+
+
+async def _perform(control_plane: Path, pace: float, stage: Stage) -> Report:
+    async with Lab(control_plane) as lab:
+        await lab.install()
+        tale = Tale(lab, pace, time.monotonic, random.Random(), stage.tell, stage.watch)
+        async with asyncio.TaskGroup() as group:
+            attending = group.create_task(stage.attend(lab, tale, NAMESPACE, NAME))
+            report = await tale.run()
+            memory = memory_of(lab)
+            attending.cancel()
+    stage.end(report, memory)
+    return report
+
+
+def memory_of(lab: Lab) -> dict[str, int]:
+    """Resident megabytes of each of our processes, and of the largest sidecar."""
+    found = {d.name: _resident(d.pid) for d in (lab.webhook, *lab.controllers) if d is not None}
+    sidecars = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"proxy" in command and b"--app-port" in command:
+                sidecars.append(_resident(int(entry.name)))
+    return found | {"sidecar": max(sidecars, default=0)}
+
+
+def _resident(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS:")), 0)

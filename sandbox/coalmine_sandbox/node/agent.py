@@ -1,0 +1,223 @@
+"""The node itself: registers, keeps its Lease, and gives each pod bound to it a worker.
+
+Ended with SIGTERM or by kill -9, it takes the processes of its pods along (the kernel sees to
+that). Started again, it starts them again, and counts that as a restart of each container:
+unlike a kubelet it cannot find its processes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from coalmine.kube.client import MERGE, ApiError, Client, ConflictError
+from coalmine.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, Object, uid_of
+from coalmine.model.durations import format_time
+from coalmine_sandbox.node import addresses
+from coalmine_sandbox.node.images import Images
+from coalmine_sandbox.node.pod import Node, PodWorker
+from coalmine_sandbox.node.status import timestamp
+from coalmine_sandbox.reflector import Key, Reflector
+
+log = logging.getLogger(__name__)
+
+_LEASE_NAMESPACE: Final = "kube-node-lease"
+#: A kubelet's: the Lease lasts 40 s and is renewed every 10; the status is written every 5 minutes.
+_LEASE_SECONDS: Final = 40
+_RENEW_SECONDS: Final = 10.0
+_STATUS_SECONDS: Final = 300.0
+#: Room for whatever a test asks for: nothing is limited, so nothing is reserved either.
+_CAPACITY: Final = {"cpu": "64", "memory": "256Gi", "pods": "1000", "ephemeral-storage": "1Ti"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`pods` is the range of pod addresses; `api` host and port that pods are told (KUBERNETES_SERVICE_*)."""
+
+    name: str
+    address: str
+    pods: str
+    state: Path
+    images: Images
+    api: tuple[str, int]
+
+
+class NodeAgent:
+    """Call `run` once; it never returns."""
+
+    def __init__(self, client: Client, options: Options, now: Callable[[], float]) -> None:
+        self._client = client
+        self._options = options
+        self._now = now
+        self._workers: dict[str, PodWorker] = {}
+        self._uids: dict[Key, str] = {}
+        self._inputs = {
+            "ConfigMap": Reflector(client, CONFIG_MAPS, self._input_changed),
+            "Secret": Reflector(client, SECRETS, self._input_changed),
+        }
+        self._pods = Reflector(client, PODS, self._pod_changed, fields=f"spec.nodeName={options.name}")
+        self._group: asyncio.TaskGroup | None = None
+        host, port = options.api
+        self._node = Node(
+            client=client,
+            images=options.images,
+            addresses=addresses.Addresses(options.pods),
+            address=options.address,
+            allocatable=_CAPACITY,
+            state=options.state,
+            find=lambda kind, namespace, name: self._inputs[kind].objects.get((namespace, name)),
+            now=now,
+            variables={"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)},
+        )
+
+    async def run(self) -> None:
+        """Join the cluster and run its pods."""
+        addresses.add(self._options.address)
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for inputs in self._inputs.values():
+                group.create_task(inputs.run())
+            uid = await self._register()
+            group.create_task(self._renew_lease(uid))
+            group.create_task(self._report())
+            for inputs in self._inputs.values():
+                await inputs.synced.wait()
+            group.create_task(self._pods.run())
+
+    # --- pods ----------------------------------------------------------------------------------
+
+    def _pod_changed(self, key: Key, pod: Object | None) -> None:
+        uid = self._uids.get(key)
+        if uid is not None and (pod is None or uid_of(pod) != uid):
+            del self._uids[key]
+            if worker := self._workers.get(uid):
+                worker.gone()
+        if pod is None:
+            return
+        self._uids[key] = uid_of(pod)
+        known = self._workers.get(uid_of(pod))
+        if known is not None:
+            known.update(pod)
+            return
+        worker = self._workers[uid_of(pod)] = PodWorker(pod, self._node)
+        worker.update(pod)  # it may be on its way out already
+        assert self._group is not None
+        self._group.create_task(self._run(worker))
+
+    async def _run(self, worker: PodWorker) -> None:
+        try:
+            await worker.run()
+        finally:
+            self._workers.pop(uid_of(worker.pod), None)
+
+    def _input_changed(self, key: Key, _obj: Object | None) -> None:
+        for worker in self._workers.values():
+            if worker.pod["metadata"]["namespace"] == key[0]:
+                worker.inputs_changed()
+
+    # --- the node ------------------------------------------------------------------------------
+
+    async def _register(self) -> str:
+        """Create the Node, or take over the one of an agent before us; its uid."""
+        options = self._options
+        body: Object = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": options.name,
+                "labels": {
+                    "kubernetes.io/hostname": options.name,
+                    "kubernetes.io/os": "linux",
+                    "kubernetes.io/arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+                },
+            },
+            "status": self._status(),
+        }
+        while True:
+            try:
+                node = await self._client.create(NODES, None, body)
+                return uid_of(node)
+            except ConflictError:
+                node = await self._client.patch(NODES, None, options.name, {"status": self._status()}, "status")
+                return uid_of(node)
+            except ApiError as error:
+                log.warning("the node cannot be registered: %s", error)
+                await asyncio.sleep(1.0)
+
+    def _status(self) -> Object:
+        now = timestamp(self._now())
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "AgentReady",
+            "message": "the node agent runs pods as processes",
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": now,
+        }
+        return {
+            "capacity": _CAPACITY,
+            "allocatable": _CAPACITY,
+            "conditions": [ready],
+            "addresses": [
+                {"type": "InternalIP", "address": self._options.address},
+                {"type": "Hostname", "address": self._options.name},
+            ],
+            "nodeInfo": {
+                "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+                "bootID": "",
+                "containerRuntimeVersion": "processes://1",
+                "kernelVersion": platform.release(),
+                "kubeProxyVersion": "",
+                "kubeletVersion": "v1.36.0-coalmine",
+                "machineID": "",
+                "operatingSystem": "linux",
+                "osImage": "this machine",
+                "systemUUID": "",
+            },
+        }
+
+    async def _renew_lease(self, node_uid: str) -> None:
+        name = self._options.name
+        while True:
+            spec: Mapping[str, object] = {
+                "holderIdentity": name,
+                "leaseDurationSeconds": _LEASE_SECONDS,
+                "renewTime": format_time(self._now()),
+            }
+            try:
+                await self._put_lease(name, node_uid, spec)
+                await asyncio.sleep(_RENEW_SECONDS)
+            except ApiError as error:
+                log.warning("the node's lease cannot be renewed: %s", error)
+                await asyncio.sleep(1.0)
+
+    async def _put_lease(self, name: str, node_uid: str, spec: Mapping[str, object]) -> None:
+        if await self._client.find(LEASES, _LEASE_NAMESPACE, name) is not None:
+            await self._client.patch(LEASES, _LEASE_NAMESPACE, name, {"spec": spec})
+            return
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid}
+        lease = {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": {"name": name, "ownerReferences": [owner]},
+            "spec": spec,
+        }
+        await self._client.create(LEASES, _LEASE_NAMESPACE, lease)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(_STATUS_SECONDS)
+            try:
+                await self._client.patch(
+                    NODES, None, self._options.name, {"status": self._status()}, "status", kind=MERGE
+                )
+            except ApiError as error:
+                log.warning("the node's status cannot be written: %s", error)
+
+
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -1,0 +1,79 @@
+"""The lab for tests on the real control plane: started once, a namespace of its own for each test.
+
+Run by ``make test-cluster``, that is ``python -m coalmine_sandbox.isolate -- pytest tests/cluster``, as root.
+Tests are plain functions; what is asynchronous they hand to `run`, which is the loop of the lab.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from coalmine.kube.resources import NAMESPACES, SERVICE_ACCOUNTS
+from coalmine_sandbox.binaries import find_or_build
+from coalmine_sandbox.lab import Lab
+
+T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, T]], T]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """The control plane's programs: $KUBEBUILDER_ASSETS, else the cache, else built into it."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return find_or_build(cache, Path(assets) if assets else None)
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def run(runner: asyncio.Runner) -> Run[Any]:
+    """Run a coroutine to its end on the lab's loop."""
+    return runner.run
+
+
+@pytest.fixture(scope="session")
+def lab(binaries: Path, runner: asyncio.Runner) -> Iterator[Lab]:
+    """A control plane, a node and a front for Services, without any of our components."""
+    lab = Lab(binaries)
+    runner.run(lab.__aenter__())
+    yield lab
+    runner.run(lab.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def namespace(lab: Lab, runner: asyncio.Runner) -> Iterator[str]:
+    """A namespace of this test's own; it goes away with everything in it, nobody waits for that."""
+    name = f"test-{next(_numbers)}"
+
+    async def made() -> bool:
+        return await lab.client.find(SERVICE_ACCOUNTS, name, "default") is not None
+
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    runner.run(lab.client.create(NAMESPACES, None, body))
+    runner.run(lab.until(made, f"the service account of {name} is made"))
+    yield name
+    runner.run(lab.client.delete(NAMESPACES, None, name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    """A test that failed shows what the lab's processes said last."""
+    report = yield
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if report.failed and isinstance(lab, Lab):
+        report.sections.append(("lab logs", lab.tails(lines=15)))
+    return report

@@ -1,0 +1,55 @@
+"""The review of a Pod: what its ReplicaSet says of it, and then injection.
+
+PURE; `role` fetches the ReplicaSet. A pod carries its template's annotations, and the template is
+not ours to write to (a choice that lived there would change it with each change of the
+annotation). So the port and the local paths are read where the native controller, and ours, copy the
+Deployment's annotations: on the owner ReplicaSet, which also tells a canary.
+
+Without the ReplicaSet (the API server did not answer in time) the pod gets the defaults and is a canary:
+it becomes ready only once configured, so it cannot take a share that nobody weighed.
+"""
+
+from __future__ import annotations
+
+from coalmine.kube.resources import Object, annotations_of, controller_of
+from coalmine.model.errors import SpecError
+from coalmine.model.names import LABEL_TRUE, ROLE, ROLE_CANARY, SIDECAR_LABEL
+from coalmine_webhook.facts import template_labels
+from coalmine_webhook.inject import inject
+from coalmine_webhook.ports import DEFAULTS, Options, read_options
+from coalmine_webhook.review import Allowed, Outcome, Review
+from coalmine_webhook.sidecar import Settings
+
+
+def wants_sidecar(review: Review) -> bool:
+    """Whether this is the creation of a pod with our stamp (the webhook's objectSelector, said again)."""
+    return (
+        review.operation == "CREATE"
+        and not review.subresource
+        and review.object is not None
+        and template_labels(review.object).get(SIDECAR_LABEL) == LABEL_TRUE
+    )
+
+
+def owner_of(pod: Object) -> str | None:
+    """Name of the ReplicaSet that made the pod; None for a pod that somebody made by hand."""
+    owner = controller_of(pod)
+    return str(owner["name"]) if owner is not None and owner.get("kind") == "ReplicaSet" else None
+
+
+def decide_pod(review: Review, replica_set: Object | None, settings: Settings) -> Outcome:
+    """The answer to a review of a Pod; `replica_set` is its owner, None when unknown."""
+    if not wants_sidecar(review) or review.object is None:
+        return Allowed()
+    if replica_set is None:
+        return inject(review.object, settings, DEFAULTS, canary=True)
+    annotations = annotations_of(replica_set)
+    return inject(review.object, settings, _options(annotations), canary=annotations.get(ROLE) == ROLE_CANARY)
+
+
+def _options(annotations: dict[str, str]) -> Options:
+    try:
+        return read_options(annotations)
+    except SpecError:
+        # a copy of what the Deployment webhook refuses today, from before its time: a pod is never stopped
+        return DEFAULTS
