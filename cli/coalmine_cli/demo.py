@@ -87,11 +87,11 @@ class _Told:
             self._terminal.show([(), (Span(what.title, "label"),), (Span(f"  {what.sentence}"),)])
 
     def watch(self, status: Status) -> None:
+        self._draw.set()
         if status.message and status.message != self._said:
             self._said = status.message
             step = f"{status.step_text:>5} " if status.canary is not None else "      "
             self._terminal.show([(Span("  · ", "idle"), Span(f"{step}{status.phase.value}: {status.message}", "idle"))])
-            self._draw.set()
 
     async def attend(self, lab: Lab, tale: Tale, namespace: str, name: str) -> None:
         """Draw the tree when the rollout has come to rest at a weight."""

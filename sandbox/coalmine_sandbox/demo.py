@@ -20,10 +20,11 @@ import uvloop
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.rollout import Status
 from coalmine_sandbox import isolate
-from coalmine_sandbox.daemon import DaemonError
+from coalmine_sandbox.daemon import DaemonError, resident
 from coalmine_sandbox.lab import Lab, LabError
+from coalmine_sandbox.story.application import NAME
 from coalmine_sandbox.story.ledger import Step
-from coalmine_sandbox.story.tale import NAME, NAMESPACE, Promise, Report, Scene, Tale
+from coalmine_sandbox.story.tale import NAMESPACE, Promise, Report, Scene, Tale
 
 
 class Stage(Protocol):
@@ -86,7 +87,7 @@ async def _perform(control_plane: Path, pace: float, stage: Stage) -> Report:
 
 def memory_of(lab: Lab) -> dict[str, int]:
     """Resident megabytes of each of our processes, and of the largest sidecar."""
-    found = {d.name: _resident(d.pid) for d in (lab.webhook, *lab.controllers) if d is not None}
+    found = {d.name: d.memory() >> 20 for d in (lab.webhook, *lab.controllers) if d is not None}
     sidecars = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -95,13 +96,5 @@ def memory_of(lab: Lab) -> dict[str, int]:
             except OSError:
                 continue
             if b"proxy" in command and b"--app-port" in command:
-                sidecars.append(_resident(int(entry.name)))
+                sidecars.append(resident(int(entry.name)) >> 20)
     return found | {"sidecar": max(sidecars, default=0)}
-
-
-def _resident(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS:")), 0)

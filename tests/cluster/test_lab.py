@@ -539,14 +539,15 @@ def test_agent_killed_comes_back(lab: Lab, run: Any, namespace: str) -> None:
 
 
 LONELY = """
-import asyncio, sys
+import asyncio, subprocess, sys
 from pathlib import Path
 from coalmine_sandbox.lab import EXAMPLES, Lab
 
 async def main():
-    async with Lab(Path(sys.argv[1])) as lab:
+    async with Lab(Path(sys.argv[1]), pods="10.245.0.0/16") as lab:
         await lab.apply(EXAMPLES / "colorapi" / "manifests" / "deployment.yaml")
         await lab.kubectl("rollout", "status", "deployment/colorapi")
+        subprocess.run(["ip", "address"], check=True)
         print("up", flush=True)
         await asyncio.sleep(3600)
 
@@ -562,13 +563,10 @@ def lonely(binaries: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "coalmine_sandbox.isolate", "--", sys.executable, str(program), str(binaries)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
+        told = "".join(iter(process.stdout.readline, "up\n"))
+        assert told.count("inet 10.245.0.") == 5
         yield process
         process.kill()
-
-
-def addresses() -> str:
-    return subprocess.run(["ip", "-o", "address"], capture_output=True, text=True, check=True).stdout
 
 
 def family(root: int) -> list[int]:
@@ -591,7 +589,7 @@ def family(root: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_everything_vanishes(lab: Lab, run: Any, lonely: subprocess.Popen[str], number: signal.Signals) -> None:
     # a lab inside the lab: what this one sees of the other is its processes, and nothing else
-    before = addresses(), Path("/proc/self/mountinfo").read_text()
+    mounts = Path("/proc/self/mountinfo").read_text()
     processes = family(lonely.pid)
     assert len(processes) > 10
     descriptors = [os.pidfd_open(pid) for pid in processes]
@@ -604,6 +602,7 @@ def test_everything_vanishes(lab: Lab, run: Any, lonely: subprocess.Popen[str], 
     run(lab.until(all_gone, "every process of the other lab is gone"))
     for descriptor in descriptors:
         os.close(descriptor)
-    assert (addresses(), Path("/proc/self/mountinfo").read_text()) == before
+    assert "10.245." not in subprocess.run(["ip", "address"], capture_output=True, text=True, check=True).stdout
+    assert Path("/proc/self/mountinfo").read_text() == mounts
     # this lab lives
     lab.check()

@@ -33,7 +33,7 @@ _log = logging.getLogger("coalmine_webhook")
 def parser() -> argparse.ArgumentParser:
     """The options of ``coalmine webhook``."""
     result = argparse.ArgumentParser(prog="coalmine webhook", description="Serve Coalmine's admission webhook.")
-    result.add_argument("--listen", default="0.0.0.0:9443", metavar="HOST:PORT")  # noqa: S104  a pod's own address is not known here
+    result.add_argument("--listen", default="0.0.0.0:9443", metavar="HOST:PORT")
     result.add_argument(
         "--certs", required=True, type=Path, metavar="DIR", help="ca.crt, tls.crt and keys; made when absent"
     )
@@ -76,7 +76,7 @@ async def _serve(
     names = (*certificates.service_names(), *arguments.name)
     files = certificates.ensure(arguments.certs, names, addresses, datetime.now(UTC))
     async with await Client.connect(arguments.kubeconfig) as client:
-        runner = web.AppRunner(application(Reviews(client, settings), Metrics()), access_log=None)
+        runner = web.AppRunner(application(Reviews(client, settings), Metrics()), access_log=None, shutdown_timeout=5)
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port, ssl_context=tls_context(str(files.certificate), str(files.key)))

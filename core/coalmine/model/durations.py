@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from coalmine.model.errors import SpecError
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _LONGEST = 366 * 86_400.0  # a year: longer is a typing error, and Go's own limit is 292 years
 
 
@@ -21,7 +21,9 @@ def parse_go_duration(value: object, path: str) -> float:
     advice = 'write a number with a unit of ms, s, m or h, for example "30s" or "1m30s"'
     if not isinstance(value, str):
         raise SpecError(path, f"{value!r} is not a duration", advice)
-    total, at, text = 0.0, 0, value.strip()
+    total, at, text = 0.0, 0, value
+    if text == "0":
+        return 0.0
     while at < len(text):
         part = _PART.match(text, at)
         if part is None:

@@ -56,6 +56,8 @@ class NodeAgent:
         self._now = now
         self._workers: dict[str, PodWorker] = {}
         self._uids: dict[Key, str] = {}
+        #: Pods that are done with, until the watch has told that they are gone.
+        self._finished: set[str] = set()
         self._inputs = {
             "ConfigMap": Reflector(client, CONFIG_MAPS, self._input_changed),
             "Secret": Reflector(client, SECRETS, self._input_changed),
@@ -95,11 +97,14 @@ class NodeAgent:
         uid = self._uids.get(key)
         if uid is not None and (pod is None or uid_of(pod) != uid):
             del self._uids[key]
+            self._finished.discard(uid)
             if worker := self._workers.get(uid):
                 worker.gone()
         if pod is None:
             return
         self._uids[key] = uid_of(pod)
+        if uid_of(pod) in self._finished:
+            return
         known = self._workers.get(uid_of(pod))
         if known is not None:
             known.update(pod)
@@ -110,10 +115,11 @@ class NodeAgent:
         self._group.create_task(self._run(worker))
 
     async def _run(self, worker: PodWorker) -> None:
-        try:
-            await worker.run()
-        finally:
-            self._workers.pop(uid_of(worker.pod), None)
+        await worker.run()
+        uid = uid_of(worker.pod)
+        del self._workers[uid]
+        if uid in self._uids.values():
+            self._finished.add(uid)
 
     def _input_changed(self, key: Key, _obj: Object | None) -> None:
         for worker in self._workers.values():

@@ -142,6 +142,9 @@ class PodWorker:
             self._release()
 
     async def _live(self, group: asyncio.TaskGroup) -> None:
+        if self._asked_to_end.is_set():  # it was on its way out before we saw it
+            self._ended = True
+            return
         bringing_up = group.create_task(self._bring_up(group))
         asked = group.create_task(self._asked_to_end.wait())
         over = group.create_task(self._over(bringing_up))

@@ -192,6 +192,7 @@ ERRORS = [
     ("asFloat(result) == 10", "1_0"),
     ("asFloat(result) > 5", "1e999"),
     ("asFloat(result) > 5", ""),
+    ("isNaN(asFloat(result))", "-nan"),
     # writing
     (" ", None),
     ("result ==", 1.0),
@@ -220,7 +221,7 @@ ERRORS = [
     ("result" + " + 1" * MAX_NODES + " > 0", 1.0),
     ("(" * 5000 + "true" + ")" * 5000, None),
     ("!" * 5000 + "true", None),
-    (" + ".join(["result"] * 20) + " == ''", "x" * 100_000),
+    (" + ".join(["result"] * 30) + " == ''", "x" * 100_000),
     ("9" * 5000 + " > 1", None),
 ]
 

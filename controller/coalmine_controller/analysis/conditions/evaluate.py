@@ -68,11 +68,13 @@ def _leaf(node: Node, result: Any) -> Any:
             return [evaluate(item, result) for item in items]
         case Unary(at=at, operator="!", operand=operand):
             return not _bool(evaluate(operand, result), at, "!")
-        case Unary(at=at, operator=operator, operand=operand):
+        case Unary(operator="+", operand=operand):
+            return evaluate(operand, result)  # expr-lang emits nothing for it: only `check` looks at the type
+        case Unary(at=at, operand=operand):
             value = evaluate(operand, result)
             if kind_of(value) not in _NUMBERS:
-                raise ConditionError(at, f"{operator} takes a number, not {kind_of(value).words}")
-            return _number(-value) if operator == "-" else value
+                raise ConditionError(at, f"- takes a number, not {kind_of(value).words}")
+            return _number(-value)
         case Conditional(at=at, test=test, then=then, otherwise=otherwise):
             return evaluate(then if _bool(evaluate(test, result), at, "?") else otherwise, result)
         case Call(at=at, name=name, arguments=arguments):
