@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Callable, Coroutine, Iterator
+import sys
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,10 @@ import pytest
 
 from coalmine.kube.resources import NAMESPACES, SERVICE_ACCOUNTS
 from coalmine_sandbox.binaries import find_or_build
+from coalmine_sandbox.daemon import Daemon
 from coalmine_sandbox.lab import Lab
+
+sys.path.insert(0, str(Path(__file__).parent))  # what the tests of this folder share
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -70,10 +74,28 @@ def namespace(lab: Lab, runner: asyncio.Runner) -> Iterator[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that failed shows what the lab's processes said last."""
     report = yield
     lab = getattr(item, "funcargs", {}).get("lab")
     if report.failed and isinstance(lab, Lab):
         report.sections.append(("lab logs", lab.tails(lines=15)))
     return report
+
+
+@pytest.fixture(scope="session")
+def installed(lab: Lab, runner: asyncio.Runner) -> Lab:
+    """The lab with Coalmine's CRDs, RBAC and webhook; controllers are for the tests to start."""
+    runner.run(lab.install(controllers=0))
+    return lab
+
+
+@pytest.fixture(scope="module")
+def controller(installed: Lab, runner: asyncio.Runner) -> Iterator[Daemon]:
+    """One controller, started for a module and ended after it."""
+    daemon = runner.run(installed.start_controller(f"controller-{next(_numbers)}"))
+    yield daemon
+    runner.run(daemon.stop())
+    installed.controllers.remove(daemon)

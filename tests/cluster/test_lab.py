@@ -101,7 +101,7 @@ def test_service_deals_connections_in_turn(lab: Lab, run: Any, namespace: str) -
 
         async def answers() -> bool:
             try:
-                return (await get(f"colorapi.{namespace}"))["color"] == "red"
+                return bool((await get(f"colorapi.{namespace}"))["color"] == "red")
             except OSError:
                 return False
 
@@ -529,7 +529,7 @@ def test_agent_killed_comes_back(lab: Lab, run: Any, namespace: str) -> None:
 
         async def answers() -> bool:
             try:
-                return (await get(f"colorapi.{namespace}"))["color"] == "red"
+                return bool((await get(f"colorapi.{namespace}"))["color"] == "red")
             except OSError:
                 return False
 

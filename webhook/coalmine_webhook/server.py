@@ -98,7 +98,7 @@ def application(reviews: Reviews, metrics: Metrics, clock: Callable[[], float] =
         ("/deployments-status", "deployments/status", reviews.status, False),
         ("/pods", "pods", reviews.pods, False),
     ):
-        app.router.add_post(path, _Endpoint(resource, decision, metrics, clock, refuse_on_bug=refuse))
+        app.router.add_post(path, _Endpoint(resource, decision, metrics, clock, refuse_on_bug=refuse).handle)
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -129,7 +129,7 @@ class _Endpoint:
         self._clock = clock
         self._refuse_on_bug = refuse_on_bug
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="send application/json\n")
         body = await request.read()

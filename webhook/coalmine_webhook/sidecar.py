@@ -103,9 +103,8 @@ def _arguments(injection: Injection, local_paths: tuple[str, ...]) -> list[str]:
     arguments += ["--app-port", str(injection.app_port), "--state", STATE_DIRECTORY, "--keys", KEYS_DIRECTORY]
     if injection.canary:
         arguments.append("--canary")
-    if local_paths:
-        arguments += ["--local-paths", ",".join(local_paths)]
-    return arguments
+    # said even when there is none: without it the sidecar has a default of its own
+    return [*arguments, "--local-paths", ",".join(local_paths)]
 
 
 def _drain(injection: Injection) -> list[str]:

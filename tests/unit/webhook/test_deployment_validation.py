@@ -37,7 +37,11 @@ CANARY = f"metadata.annotations[{names.CANARY}]"
 
 REFUSED = {
     "no YAML": (note(names.CANARY, "steps: [\n"), "BadAnnotation", f"{CANARY}: not YAML at line 2"),
-    "a bad weight": (note(names.CANARY, "steps:\n- setWeight: 120\n"), "BadAnnotation", f"{CANARY}.steps[0].setWeight:"),
+    "a bad weight": (
+        note(names.CANARY, "steps:\n- setWeight: 120\n"),
+        "BadAnnotation",
+        f"{CANARY}.steps[0].setWeight:",
+    ),
     "a typing error": (note(names.CANARY, "stepps: []"), "BadAnnotation", "did you mean steps?"),
     "a billion laughs": (note(names.CANARY, "a: &a [1]\nb: *a"), "BadAnnotation", "aliases are not allowed"),
     "an unknown protocol": (note(names.PROTOCOL, "udp"), "BadAnnotation", f"metadata.annotations[{names.PROTOCOL}]:"),
@@ -47,7 +51,11 @@ REFUSED = {
     "no port": (pods(containers=[{"name": "app", "image": "a"}]), "NotInjectable", "no TCP port has a name"),
     "no named port": (app({"containerPort": 80}), "NotInjectable", "targetPort"),
     "an UDP port": (app({**WEB, "protocol": "UDP"}), "NotInjectable", "no TCP port has a name"),
-    "several ports": (app({"name": "a", "containerPort": 1}, {"name": "b", "containerPort": 2}), "NotInjectable", ": a, b;"),
+    "several ports": (
+        app({"name": "a", "containerPort": 1}, {"name": "b", "containerPort": 2}),
+        "NotInjectable",
+        ": a, b;",
+    ),
     "http and web": (app(WEB, {"name": "http", "containerPort": 1}), "NotInjectable", f"annotations[{names.PORT}]"),
     "a port that is not there": (note(names.PORT, "grpc"), "NotInjectable", "named TCP ports here: web"),
     "a container of our name": (
@@ -56,11 +64,11 @@ REFUSED = {
         "a container named coalmine-proxy",
     ),
     "a selector for anything": (
-        {"spec": {"selector": {"matchLabels": {}, "matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}},
+        {"spec": {"selector": {"matchLabels": None, "matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}},
         "SelectorTooWide",
         "spec.selector",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("change", "code", "words"), REFUSED.values(), ids=REFUSED.keys())
@@ -76,18 +84,25 @@ def test_refused_on_create_and_on_update(world, new_deployment, change, code, wo
 
 
 PASSED = {
-    "several ports, one named": (note(names.PORT, "b"), app({"name": "a", "containerPort": 1}, {"name": "b", "containerPort": 2})),
+    "several ports, one named": (
+        note(names.PORT, "b"),
+        app({"name": "a", "containerPort": 1}, {"name": "b", "containerPort": 2}),
+    ),
     "several ports, one web": ({}, app({"name": "a", "containerPort": 1}, WEB)),
     "a port of a native sidecar": (
         note(names.PORT, "edge"),
-        pods(initContainers=[{"name": "p", "image": "p", "restartPolicy": "Always", "ports": [{"name": "edge", "containerPort": 1}]}]),
+        pods(
+            initContainers=[
+                {"name": "p", "image": "p", "restartPolicy": "Always", "ports": [{"name": "edge", "containerPort": 1}]}
+            ]
+        ),
     ),
     "no local path at all": (note(names.LOCAL_PATHS, ""), {}),
     "a selector by expression": (
         {},
-        {"spec": {"selector": {"matchLabels": {}, "matchExpressions": [{"key": "app", "operator": "Exists"}]}}},
+        {"spec": {"selector": {"matchLabels": None, "matchExpressions": [{"key": "app", "operator": "Exists"}]}}},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("first", "second"), PASSED.values(), ids=PASSED.keys())
