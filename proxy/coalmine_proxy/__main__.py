@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import random
 import secrets
@@ -112,6 +113,9 @@ async def _run(settings: Settings) -> int:
         except OSError as error:
             log("error", "the ports cannot be opened", error=str(error))
             return 1
+        # What exists now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         log("info", "started", port=sidecar.port, admin_port=sidecar.admin_port, ready=sidecar.admin.ready)
         await stop.wait()
         await sidecar.drain()

@@ -121,7 +121,8 @@ class Downstream(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.blocked = False
         if self.exchange is not None:
-            self.deadline = NEVER
+            uploading = self.exchange.reader is not None
+            self.deadline = self._service.wheel.now + self._service.limits.stream if uploading else NEVER
             if self.exchange.upstream is not None:
                 self.exchange.upstream.resume()
 

@@ -155,9 +155,10 @@ class Exchange:
             upstream.keep()
             return
         self._reused = False
-        self._attach(upstream)
         if self.reader is not None:
+            # Before anything is written: the new connection may be full at once and pause the client again.
             self.client.resume()
+        self._attach(upstream)
 
     def unconnected(self, peer: Peer[Upstream]) -> None:
         """No connection to `peer`, or it was not the pod that it should be."""

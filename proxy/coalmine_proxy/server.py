@@ -9,7 +9,6 @@ ones are closed, requests in flight get the rest of the grace. A drain that bega
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +103,6 @@ class Sidecar:
         self.port = server.sockets[0].getsockname()[1]
         self.admin_port = admin.sockets[0].getsockname()[1]
         self._wheel_task = self._tasks.create_task(self._turn())
-        # What exists now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
 
     async def drain(self) -> None:
         """End without losing a request, as far as the grace allows; see above."""

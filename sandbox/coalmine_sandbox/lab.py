@@ -417,4 +417,4 @@ async def run(command: list[str], *, stdin: str = "", environment: Mapping[str, 
     return Answer(process.returncode or 0, out.decode(), err.decode())
 
 
-__all__ = ["Answer", "DaemonError", "Lab", "LabError", "direct", "read", "run"]
+__all__ = ["EXAMPLES", "MANIFESTS", "Answer", "DaemonError", "Lab", "LabError", "direct", "read", "run"]

@@ -83,10 +83,11 @@ class Interceptor:
                 self._fire(rule, request)
             kept = {k: v for k, v in upstream.headers.items() if k.lower() not in _HOP}
             response = web.StreamResponse(status=upstream.status, headers=kept)
-            await response.prepare(request)
-            async for chunk in upstream.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
+            with contextlib.suppress(ConnectionError):  # the controller was killed
+                await response.prepare(request)
+                async for chunk in upstream.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
             return response
 
     def _rule_for(self, request: web.Request, body: bytes) -> Rule | None:

@@ -75,14 +75,15 @@ class Follower:
 
 
 def periods(history: list[Seen], fingerprint: str, end: float) -> list[Period]:
-    """The periods of constant, acknowledged weight of the canary `fingerprint`; the last one may be
-    the 0 % of an abort. Seen late by a few milliseconds at most: an intended weight is written
+    """The periods of constant, acknowledged weight of the last attempt at the canary `fingerprint`; the
+    last one may be the 0 % of an abort. Seen late by a few milliseconds at most: an intended weight is written
     before it is pushed, an acknowledged one after."""
     found: list[Period] = []
     since: float | None = None
     weight = Weight.ZERO
+    attempt = max((s.attempt for _, s in history if s.canary and s.canary.fingerprint == fingerprint), default=0)
     for at, status in history:
-        current = status.canary is not None and status.canary.fingerprint == fingerprint
+        current = status.canary is not None and status.attempt == attempt
         steady = current and status.weight == status.actual_weight and _counts(status)
         if since is not None and (not steady or status.weight != weight):
             found.append(Period(weight, since, at))

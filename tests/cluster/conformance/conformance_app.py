@@ -106,6 +106,8 @@ class App:
         made = canary_set.hidden_set(deployment_from(await self.get()), replicas)
         name = name_of(await self.lab.client.create(REPLICA_SETS, self.namespace, made))
         await self.has(name, replicas, ready=ready)
+        if not ready:
+            await self.set_gates(name, "False")
         return name
 
     async def relabel(self, name: str, *, sizes: bool = True) -> None:
@@ -137,12 +139,21 @@ class App:
         await self.lab.client.patch(REPLICA_SETS, self.namespace, name, {"spec": {"replicas": replicas}})
         await self.has(name, replicas)
 
-    async def open_gates(self, name: str, count: int | None = None) -> None:
-        """Let the first `count` pods of a ReplicaSet with a gated template, else all, become ready."""
-        condition = {"type": GATE, "status": "True"}
+    async def set_gates(self, name: str, value: str, count: int | None = None) -> None:
+        """Write the gate's condition to the first `count` pods, else all, of a ReplicaSet."""
+        condition = {"type": GATE, "status": value}
         for pod in (await self.pods(name))[:count]:
             patch = {"status": {"conditions": [condition]}}
             await self.lab.client.patch(PODS, self.namespace, name_of(pod), patch, "status", kind=STRATEGIC)
+
+    async def open_gates(self, name: str, count: int) -> None:
+        """Let `count` pods of a ReplicaSet with a gated template become available."""
+        await self.set_gates(name, "True", count)
+
+        async def available() -> bool:
+            return bool((await self.replica_set(name))["status"].get("availableReplicas") == count)
+
+        await self.lab.until(available, f"{count} pods of {name} are available")
 
     async def kubectl(self, *arguments: str, stdin: str = "") -> Answer:
         return await self.lab.kubectl("-n", self.namespace, *arguments, stdin=stdin)

@@ -397,6 +397,26 @@ def test_a_client_that_does_not_read_stops_the_application(in_world: Any, http: 
     in_world(test)
 
 
+def test_a_client_that_never_reads_is_cut_off_and_counted(in_world: Any, http: Any) -> None:
+    async def script(app: Any, message: Any, reader: Any, writer: Any) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 << 20))
+        writer.write(b"x" * (64 << 20))
+        await writer.drain()
+        return True
+
+    async def test(w: Any) -> None:
+        sidecar = await w.sidecar(await w.app("a", script), stream=0.01)
+        _, writer = await w.client(sidecar.port)
+        writer.transport.pause_reading()
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await http.until(lambda: failures(sidecar) == {"aborted": 1})
+        await http.until(lambda: not sidecar.service.clients)
+        assert sidecar.service.stats.in_flight == 0
+        await http.until(lambda: sidecar.service.stats.upstreams == 0)
+
+    in_world(test)
+
+
 def test_an_application_that_does_not_read_stops_the_client(in_world: Any, http: Any) -> None:
     go = asyncio.Event()
     size = 64 << 20
@@ -420,8 +440,9 @@ def test_an_application_that_does_not_read_stops_the_client(in_world: Any, http:
                 await writer.drain()
 
         sending = asyncio.create_task(send())
-        await http.until(lambda: any(client._paused for client in sidecar.service.clients))
+        await http.until(lambda: len(sidecar.service.clients) == 1)
         (client,) = sidecar.service.clients
+        await http.until(lambda: client._paused and client.exchange.upstream is not None)
         assert client.exchange.upstream.transport.get_write_buffer_size() < 4 << 20
         assert not sending.done()
         go.set()

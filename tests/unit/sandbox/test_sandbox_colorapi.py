@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_byte_by_byte() -> None:
 @given(st.sets(st.integers(1, len(REQUESTS) - 1)))
 def test_any_split(cuts: set[int]) -> None:
     edges = [0, *sorted(cuts), len(REQUESTS)]
-    pieces = [REQUESTS[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [REQUESTS[a:b] for a, b in pairwise(edges)]
     assert bodies(conversation(pieces).written) == ANSWERS
 
 

@@ -216,7 +216,10 @@ FAKE_GO = """#!/bin/sh
 if [ "$1" = env ]; then echo {version}; exit; fi
 while [ $# -gt 0 ]; do
   if [ "$1" = -o ]; then out=$2; fi
-  case $1 in k8s.io/*) : > "$out$(basename "$1")"; chmod 755 "$out$(basename "$1")";; go.etcd.io/*) : > "$out"; chmod 755 "$out";; esac
+  case $1 in
+    k8s.io/*) cp /bin/sh "$out$(basename "$1")" ;;
+    go.etcd.io/*) cp /bin/sh "$out" ;;
+  esac
   shift
 done
 exit {status}
@@ -236,7 +239,8 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_build_appears_whole_or_not_at_all(tmp_path: Path, go: Any) -> None:
-    source, said = module(tmp_path / "m"), []
+    said: list[str] = []
+    source = module(tmp_path / "m")
     target = tmp_path / "cache" / "bin"
     go("go1.26.8", status=1)
     with pytest.raises(binaries.BinariesError, match="go build failed"):

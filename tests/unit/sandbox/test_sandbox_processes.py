@@ -154,12 +154,14 @@ def test_probes_follow_each_other(tmp_path: Path) -> None:
         port = up.sockets[0].getsockname()[1]
         probe = {"httpGet": {"port": port}, "periodSeconds": 0.01, "failureThreshold": 2}
         container = {"startupProbe": probe, "readinessProbe": probe, "livenessProbe": probe}
-        failed = asyncio.Event()
+        failed, unready = asyncio.Event(), asyncio.Event()
 
         def ready(ok: bool) -> None:
             if f"ready {ok}" not in told:
                 told.append(f"ready {ok}")
                 up.close()
+            if not ok:
+                unready.set()
 
         async def unhealthy(kind: str, message: str, grace: float | None) -> None:
             told.append(kind)
@@ -177,8 +179,7 @@ def test_probes_follow_each_other(tmp_path: Path) -> None:
                 )
             )
             await failed.wait()
-            while "ready False" not in told:
-                await asyncio.sleep(0.01)
+            await unready.wait()
             watching.cancel()
 
     with_process(tmp_path, body)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from coalmine.kube.resources import Object
 from coalmine_sandbox.node.status import (
     ContainerView,
     Kind,
@@ -114,7 +115,7 @@ def test_readiness_gates() -> None:
 
 
 def test_transition_times_move_with_the_status_only() -> None:
-    pod = {"metadata": {}, "spec": {}}
+    pod: Object = {"metadata": {}, "spec": {}}
     first = pod_status(pod, view(app(RUNS)), [], 200.0)["conditions"]
     again = pod_status(pod, view(app(RUNS)), first, 300.0)["conditions"]
     assert again == first

@@ -126,7 +126,11 @@ class World:
             return self.outcome
         metadata = result["metadata"]
         metadata.setdefault("uid", "u1")
-        changed = old is None or result["spec"] != old["spec"]
+        # a Deployment's generation moves with its annotations too (registry/apps/deployment/strategy.go)
+        changed = old is None or (result["spec"], metadata.get("annotations") or {}) != (
+            old["spec"],
+            old["metadata"].get("annotations") or {},
+        )
         metadata["generation"] = (old["metadata"]["generation"] if old else 0) + (1 if changed else 0)
         if result["spec"].get("paused") is False:
             del result["spec"]["paused"]  # omitempty
@@ -159,7 +163,7 @@ class World:
         """The native controller has rolled out what stands; the touch records it as stable."""
         self.settle()
         self.annotate(self.CONTROLLER)
-        return self
+        return self.settle()
 
     def settle(self, updated: int | None = None) -> World:
         """The native controller's status; `updated` pods of the current template."""

@@ -57,7 +57,7 @@ def written(world: Any, base: dict[str, Any], write: dict[str, Any]) -> dict[str
 
 
 @given(writes=WRITES)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_rules_hold_whatever_is_written(world, new_deployment, writes):
     world.stable()
     for write in writes:
@@ -76,7 +76,8 @@ def test_the_rules_hold_whatever_is_written(world, new_deployment, writes):
         if was_held and not world.is_held:
             assert not on or world.annotations[names.STABLE] == world.now, "released what is not stable"
             assert canary is not None, "opted out in silence"
-        if failed is not None and write["user"] == "alice" and world.now == failed:
+        # a controller that calls its stable template failed contradicts itself: stable wins
+        if was_held and write["user"] == "alice" and world.now == failed != stable:
             assert world.is_held, "a failed template ships"
         if write["user"] == "alice" and was_held and world.is_held:
             assert world.annotations.get(names.STABLE) == stable
