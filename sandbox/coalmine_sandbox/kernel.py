@@ -21,6 +21,7 @@ MS_NOEXEC: Final = 8
 MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MS_REC: Final = 16384
+MS_UNBINDABLE: Final = 1 << 17
 MS_PRIVATE: Final = 1 << 18
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -60,3 +61,28 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def die_with_parent(number: int) -> None:
     """Have the kernel send signal `number` when the thread that forked this process ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
+
+
+def mirror(directory: str, place: str) -> None:
+    """Mount a tmpfs at `place` that shows the entries of `directory`, and takes new ones.
+
+    For mount points that are not to be made in the machine's own tree.
+    """
+    original = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    names = sorted(os.listdir(directory))
+    mount("tmpfs", place, "tmpfs", MS_NOSUID, "mode=0755")
+    if directory != place:
+        mount("none", place, flags=MS_UNBINDABLE)
+    for name in names:
+        source, target = f"/proc/self/fd/{original}/{name}", f"{place}/{name}"
+        try:
+            if os.path.islink(source):
+                os.symlink(os.readlink(source), target)
+                continue
+            if os.path.isdir(source):
+                os.mkdir(target)
+            else:
+                os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+            mount(source, target, flags=MS_BIND | MS_REC)
+        except FileNotFoundError:
+            continue  # removed since the directory was listed

@@ -84,50 +84,57 @@ def ready(one: Object) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def established() -> list[str]:
-    """The far ends of all TCP connections in here."""
-    found = subprocess.run(["ss", "-Htn", "state", "established"], capture_output=True, text=True, check=True)
-    return [line.split()[3] for line in found.stdout.splitlines()]
-
-
 def test_service_deals_connections_in_turn(lab: Lab, run: Any, namespace: str) -> None:
-    async def story() -> None:
-        await lab.apply([colorapi(replicas=4)], namespace=namespace)
-        await lab.apply(COLORAPI / "service.yaml", namespace=namespace)
-        await rolled_out(lab, namespace)
-        pods, _ = await lab.client.list(PODS, namespace)
-        addresses = {p["status"]["podIP"] for p in pods}
-        assert len(addresses) == 4
+    program = """
+        import http.server, os
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = ('{"pod": "%s"}' % os.environ["HOSTNAME"]).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+        http.server.ThreadingHTTPServer((os.environ["IP"], 8080), Handler).serve_forever()
+    """
+    labels = {"app": "echo"}
+    container = python(
+        "main",
+        program,
+        env=[{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        ports=[{"name": "web", "containerPort": 8080}],
+        readinessProbe={"tcpSocket": {"port": "web"}, "periodSeconds": 1},
+    )
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "echo"},
+        "spec": {
+            "replicas": 4,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "echo"},
+        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": "web"}]},
+    }
 
-        async def answers() -> bool:
+    async def story() -> None:
+        await lab.apply([deployment, service], namespace=namespace)
+        await rolled_out(lab, namespace, "echo")
+        pods = {p["metadata"]["name"] for p in (await lab.client.list(PODS, namespace))[0]}
+
+        async def all_there() -> bool:
             try:
-                return bool((await get(f"colorapi.{namespace}"))["color"] == "red")
+                return {(await get(f"echo.{namespace}"))["pod"] for _ in range(4)} == pods
             except OSError:
                 return False
 
-        await lab.until(answers, "the Service answers under its name")
-        # who answered is seen in how many connections each pod's endpoint took: one in four
-        seen = Counter([await peer_of(f"colorapi.{namespace}.svc.cluster.local") for _ in range(40)])
-        assert seen == Counter(dict.fromkeys(addresses, 10))
-
-    async def peer_of(host: str) -> str:
-        """The pod behind one connection, which is the only one that is not idle."""
-        reader, writer = await asyncio.open_connection(host, 80)
-        try:
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            await reader.readuntil(b"}")
-            (endpoint,) = {remote.rpartition(":")[0] for remote in established() if remote.endswith(":5000")}
-            return endpoint
-        finally:
-            writer.close()
-            await writer.wait_closed()
-            await gone(":5000")
-
-    async def gone(port: str) -> None:
-        async def closed() -> bool:
-            return not any(remote.endswith(port) for remote in established())
-
-        await lab.until(closed, "the connection is closed behind the front too")
+        await lab.until(all_there, "every pod gets connections")
+        seen = Counter([str((await get(f"echo.{namespace}.svc.cluster.local"))["pod"]) for _ in range(40)])
+        assert seen == Counter(dict.fromkeys(pods, 10))
 
     run(story())
 

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,8 @@ from typing import Final
 from coalmine_sandbox import kernel
 
 INIT_MODULE: Final = "coalmine_sandbox.isolate.init"
+#: Exists inside only: process 1 makes it on a tmpfs that hides /run behind its own entries.
+SCRATCH: Final = Path("/run/coalmine")
 FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -46,10 +46,7 @@ def current() -> Isolation | None:
         arguments = Path("/proc/1/cmdline").read_bytes().split(b"\0")
     except OSError:
         return None
-    if INIT_MODULE.encode() not in arguments:
-        return None
-    at = arguments.index(INIT_MODULE.encode())
-    return Isolation(Path(os.fsdecode(arguments[at + 1])))
+    return Isolation(SCRATCH) if INIT_MODULE.encode() in arguments else None
 
 
 def run(command: Sequence[str]) -> int:
@@ -58,26 +55,16 @@ def run(command: Sequence[str]) -> int:
     SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on, once each. Raises IsolationError when
     this user may not make namespaces.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="coalmine-"))
-    try:
-        return _run(command, scratch)
-    finally:
-        # what was in it was on a tmpfs inside: out here it is an empty directory
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _run(command: Sequence[str], scratch: Path) -> int:
     try:
         # only children enter the PID namespace; that this process, too, leaves the network is no
-        # loss: it does nothing but wait. Mounts are for process 1 to unshare: the directory of
-        # its tmpfs is removed out here
+        # loss: it does nothing but wait. Mounts are for process 1 to unshare
         kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWPID)
     except OSError as error:
         raise IsolationError(
             f"fresh namespaces cannot be made ({error.strerror}): run this as root, with CAP_SYS_ADMIN"
         ) from error
     alive, kept = os.pipe()
-    argv = [sys.executable, "-m", INIT_MODULE, str(scratch), str(alive), "--", *command]
+    argv = [sys.executable, "-m", INIT_MODULE, str(alive), "--", *command]
     # a session of its own: a Ctrl-C on the terminal reaches the program through us, and so once
     init = subprocess.Popen(argv, pass_fds=(alive,), start_new_session=True)
     os.close(alive)

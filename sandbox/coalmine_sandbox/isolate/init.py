@@ -1,6 +1,6 @@
 """Process 1 of the namespaces: mounts, the loopback device, then one child, and reaping.
 
-Runs as ``python -m coalmine_sandbox.isolate.init SCRATCH FD -- COMMAND...``; `FD` is the reading
+Runs as ``python -m coalmine_sandbox.isolate.init FD -- COMMAND...``; `FD` is the reading
 end of a pipe that the process outside holds open, so that its death before the parent-death
 signal was asked for is noticed. When this process ends, the kernel ends all others in here.
 """
@@ -14,32 +14,33 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 
 from coalmine_sandbox import kernel
-from coalmine_sandbox.isolate import FORWARDED
+from coalmine_sandbox.isolate import FORWARDED, SCRATCH
 
 
 def main(arguments: Sequence[str]) -> int:
     """Set the namespaces up, run the command; its exit status."""
     kernel.die_with_parent(signal.SIGKILL)
-    scratch, descriptor, _, *command = arguments
+    descriptor, _, *command = arguments
     if select.select([int(descriptor)], [], [], 0)[0]:
         return 1  # the writing end is closed: who started us is gone
     os.close(int(descriptor))
-    _mounts(Path(scratch))
+    _mounts()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     return _supervise(command)
 
 
-def _mounts(scratch: Path) -> None:
+def _mounts() -> None:
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    kernel.mount("tmpfs", str(scratch), "tmpfs", kernel.MS_NOSUID, "mode=0755")
+    kernel.mirror("/run", "/run")
+    SCRATCH.mkdir(exist_ok=True)
+    kernel.mount("tmpfs", str(SCRATCH), "tmpfs", kernel.MS_NOSUID, "mode=0755")
     # Service names are resolved through this file, which is rewritten in place
-    hosts = scratch / "hosts"
+    hosts = SCRATCH / "hosts"
     hosts.write_text("127.0.0.1 localhost\n")
     kernel.mount(str(hosts), "/etc/hosts", flags=kernel.MS_BIND)
 

@@ -23,7 +23,6 @@ PROGRAM: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); from coalmine_sandbox.node.launcher import main; main(sys.argv[2])"
 )
 CANNOT_START: Final = 128
-_MS_UNBINDABLE: Final = 1 << 17
 
 
 def main(text: str) -> NoReturn:
@@ -58,7 +57,7 @@ def _enter(mounts: list[dict[str, Any]], root: str) -> None:
     top = "/"
     if any(_deepest("/", path) == "/" for path in targets.values()):
         # nothing can be mounted over the root itself: a new one is made, and entered at the end
-        _mirror("/", root)
+        kernel.mirror("/", root)
         top = root
     mounted: list[str] = []
     # parents before what is mounted below them
@@ -87,7 +86,7 @@ def _make(path: str, top: str, mounted: list[str], *, is_file: bool) -> None:
         return
     # inside a volume the mount point is made in the volume, as a container runtime does
     if existing != "/" and not any(existing == m or existing.startswith(f"{m}/") for m in mounted):
-        _mirror(_below(top, existing), _below(top, existing))
+        kernel.mirror(_below(top, existing), _below(top, existing))
     place = _below(top, path)
     os.makedirs(os.path.dirname(place) if is_file else place, exist_ok=True)
     if is_file:
@@ -96,25 +95,3 @@ def _make(path: str, top: str, mounted: list[str], *, is_file: bool) -> None:
 
 def _below(top: str, path: str) -> str:
     return path if top == "/" else top + path
-
-
-def _mirror(directory: str, place: str) -> None:
-    """Mount a tmpfs at `place` that shows the entries of `directory`."""
-    original = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    names = sorted(os.listdir(directory))
-    kernel.mount("tmpfs", place, "tmpfs", kernel.MS_NOSUID, "mode=0755")
-    if directory != place:
-        kernel.mount("none", place, flags=_MS_UNBINDABLE)
-    for name in names:
-        source, target = f"/proc/self/fd/{original}/{name}", f"{place}/{name}"
-        try:
-            if os.path.islink(source):
-                os.symlink(os.readlink(source), target)
-                continue
-            if os.path.isdir(source):
-                os.mkdir(target)
-            else:
-                os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-            kernel.mount(source, target, flags=kernel.MS_BIND | kernel.MS_REC)
-        except FileNotFoundError:
-            continue  # removed since the directory was listed

@@ -117,26 +117,6 @@ async def test_it_would_fail_the_next_release_as_soon_as_that_is_observed(app: A
     assert "exceeded its progress deadline" in err
 
 
-async def test_before_it_is_observed_rollout_status_waits(app: App) -> None:
-    """While observedGeneration is behind, kubectl rollout status waits, whatever the conditions say.
-
-    There is no moment between `set image` and the native controller's next status in which the old failure counts.
-    """
-    condition = await aborted(app)
-    found = await app.get()
-    behind = {"observedGeneration": found["metadata"]["generation"] - 1, "conditions": [condition]}
-    # as if the native controller had not seen the last write yet: it does not look at its own status
-    raw = {**found, "status": {**found["status"], **behind}}
-    told = await app.kubectl("rollout", "status", "--watch=false", "-f", "-", stdin=_json(raw))
-    assert told.code in (0, 1)
-
-
-def _json(obj: Object) -> str:
-    import json
-
-    return json.dumps(obj)
-
-
 async def test_unpaused_at_the_stable_template_it_is_whole_again(app: App) -> None:
     """Back at the stable template and unpaused after an abort, the Deployment is complete; no pod was touched, the condition gone.
 

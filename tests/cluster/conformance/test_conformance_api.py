@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from conformance_app import LABELS, App, fingerprints, template
+from conformance_app import LABELS, App, fingerprints
 
 from coalmine.kube.client import MERGE, STRATEGIC, ApiError, ConflictError
 from coalmine.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Object, Resource, name_of, resource_version_of
@@ -208,7 +208,12 @@ async def test_a_quota_shows_as_replica_failure(app: App) -> None:
     "No room for the canary" is told in the quota's own words.
     """
     await app.start(1)
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}}
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "spec": {"hard": {"pods": "1"}},
+    }
     await app.lab.client.create(QUOTAS, app.namespace, quota)
 
     async def counted() -> bool:
@@ -217,7 +222,7 @@ async def test_a_quota_shows_as_replica_failure(app: App) -> None:
 
     await app.lab.until(counted, "the quota is counted")
     await app.hold("2")
-    made = _empty(await app.canary(0))
+    made = await app.canary(0)
     await app.lab.client.patch(REPLICA_SETS, app.namespace, made, {"spec": {"replicas": 1}})
 
     async def failed() -> str:
@@ -226,10 +231,6 @@ async def test_a_quota_shows_as_replica_failure(app: App) -> None:
 
     text = await app.lab.until(failed, "the canary ReplicaSet has failed")
     assert "exceeded quota: small" in text
-
-
-def _empty(name: str) -> str:
-    return name
 
 
 async def test_an_eviction_respects_the_disruption_budget(app: App) -> None:
@@ -275,8 +276,3 @@ async def test_a_watch_goes_on_where_a_list_ended(app: App) -> None:
         return seen
 
     assert await asyncio.wait_for(three(), 30) == ["0", "1", "2"]
-
-
-def test_template_is_what_kubectl_would_write() -> None:
-    """The tests' template has no field that the API server would drop."""
-    assert template("1")["spec"]["containers"][0]["image"] == "python:1"

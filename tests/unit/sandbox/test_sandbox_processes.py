@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -99,9 +100,10 @@ def with_process(folder: Path, body: Callable[[Any], Awaitable[None]]) -> None:
 
 async def answer(status: str) -> tuple[asyncio.Server, int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"{status}\r\nContent-Length: 0\r\n\r\n".encode())
-        await writer.drain()
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):  # tcpSocket sends nothing
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"{status}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
