@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import base64
+import contextlib
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
 import yaml
 from interceptor import Interceptor, Rule
-from releases import Stage
+from releases import Stage, staged
 
-from coalmine.kube.resources import LEASES, NAMESPACES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS
+from coalmine.kube.resources import LEASES, PODS, REPLICA_SETS
 from coalmine.model import names
 from coalmine.model.rollout import Phase, Wishes
 from coalmine_controller.convert import deployment_from, pod_from, replica_set_from
@@ -62,8 +63,6 @@ REPORTED = Moment(
     "the condition is written", lambda m, p, b: m == "PATCH" and "/deployments/" in p and p.endswith("/status")
 )
 
-_serial = itertools.count(1)
-
 
 class Scene(NamedTuple):
     stage: Stage
@@ -72,42 +71,25 @@ class Scene(NamedTuple):
     lab: Lab
 
 
+@contextlib.asynccontextmanager
+async def set_up(lab: Lab) -> AsyncIterator[Scene]:
+    """A controller behind an interceptor, and the application with its user."""
+    cluster = yaml.safe_load(lab.control_plane.admin_kubeconfig.read_text())["clusters"][0]["cluster"]
+    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    interceptor = Interceptor(cluster["server"], ssl.create_default_context(cadata=authority))
+    async with interceptor.serving():
+        controller = await lab.start_controller("intercepted", server=interceptor.url)
+        async with staged(lab, "crashes") as stage:
+            yield Scene(stage, interceptor, controller, lab)
+        await controller.stop()
+        lab.controllers.remove(controller)
+
+
 @pytest.fixture(scope="module")
 def scene(installed: Lab, run: Any) -> Iterator[Scene]:
-    """A controller behind an interceptor, and the application with its user."""
-    lab = installed
-    name = f"crashes-{next(_serial)}"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-
-    async def account() -> bool:
-        return await lab.client.find(SERVICE_ACCOUNTS, name, "default") is not None
-
-    async def opened() -> tuple[Scene, Any]:
-        await lab.client.create(NAMESPACES, None, body)
-        await lab.until(account, "the service account is made")
-        cluster = yaml.safe_load(lab.control_plane.admin_kubeconfig.read_text())["clusters"][0]["cluster"]
-        import base64
-
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        interceptor = Interceptor(cluster["server"], ssl.create_default_context(cadata=authority))
-        serving = interceptor.serving()
-        await serving.__aenter__()
-        controller = await lab.start_controller("intercepted", server=interceptor.url)
-        stage = Stage(lab, name)
-        await stage.open()
-        return Scene(stage, interceptor, controller, lab), serving
-
-    made, serving = run(opened())
-    yield made
-
-    async def closed() -> None:
-        await made.stage.close()
-        await made.controller.stop()
-        lab.controllers.remove(made.controller)
-        await serving.__aexit__(None, None, None)
-        await lab.client.delete(NAMESPACES, None, name)
-
-    run(closed())
+    context = set_up(installed)
+    yield run(context.__aenter__())
+    run(context.__aexit__(None, None, None))
 
 
 async def killed_at(scene: Scene, moment: Moment, *, after: bool) -> None:

@@ -22,5 +22,14 @@ class SpecError(ValueError):
         return SpecError(joined, self.problem, self.advice)
 
 
+def shown(value: object) -> str:
+    """`value` as an error quotes it: on one line, and cut, for it may be as long as its author liked."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more digits than Python writes out
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 class RemoteError(Exception):
     """A peer (API server, sidecar, metrics backend) failed, refused or talked nonsense."""

@@ -64,7 +64,8 @@ class Promotion:
         if wish is None or not isinstance(raw, Mapping):
             return None
         step = raw.get("step", -1)
-        return cls(wish, step if isinstance(step, int) else -1, bool(raw.get("full", False)))
+        whole = isinstance(step, int) and not isinstance(step, bool)
+        return cls(wish, step if whole else -1, raw.get("full") is True)
 
     def to_json(self) -> dict[str, Any]:
         return {**self.wish.to_json(), "step": self.step, "full": self.full}
@@ -253,8 +254,17 @@ class Status:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Status:
-        """Read what `to_json` wrote; an empty mapping is a Rollout that was just made."""
+        """Read what `to_json` wrote; an empty mapping is a Rollout that was just made.
 
+        Raises ValueError for a status that somebody else wrote.
+        """
+        try:
+            return cls._read(raw)
+        except (TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise ValueError(f"not a status of ours: {type(error).__name__}: {error}") from error
+
+    @classmethod
+    def _read(cls, raw: Mapping[str, Any]) -> Status:
         def moment(key: str) -> float | None:
             return parse_time(raw[key]) if raw.get(key) else None
 

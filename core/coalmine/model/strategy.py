@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from coalmine.model.durations import parse_pause
-from coalmine.model.errors import SpecError
+from coalmine.model.errors import SpecError, shown
 from coalmine.model.names import CANARY, CANARY_AUTO, CANARY_OFF
 from coalmine.model.weights import Weight
 
@@ -24,6 +24,8 @@ from coalmine.model.weights import Weight
 MAX_TEXT: Final = 64 * 1024
 MAX_STEPS: Final = 200
 _LONGEST_DELAY: Final = 7 * 86_400
+#: Digits of a number: beyond it Python's own conversions give up with errors of their own.
+_MAX_SCALAR: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +148,36 @@ def parse_strategy(text: str, path: str = f"metadata.annotations[{CANARY}]") -> 
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few bytes of them can stand for gigabytes."""
+    """YAML without aliases: a few bytes of them can stand for gigabytes. Without keys that stand
+    twice, too: YAML forbids them, and the loader would drop the first one silently."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        if number and isinstance(node, yaml.ScalarNode) and len(node.value) > _MAX_SCALAR:
+            raise yaml.constructor.ConstructorError(None, None, "the number is too long", node.start_mark)
+        try:
+            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+            # a date of the 13th month, an explicit tag on a value that it does not fit: the
+            # library's constructors raise whatever Python does
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{shown(getattr(node, 'value', ''))} is no value of its kind", node.start_mark
+            ) from error
 
 
 def _load(text: str) -> Any:
@@ -174,7 +199,8 @@ def _strategy(raw: Any) -> Strategy:
     abort_delay = _seconds(fields.get("abortScaleDownDelaySeconds", 30), "abortScaleDownDelaySeconds")
     deadline_abort = fields.get("progressDeadlineAbort", True)
     if not isinstance(deadline_abort, bool):
-        raise SpecError("progressDeadlineAbort", f"{deadline_abort!r} is neither true nor false", "write true or false")
+        problem = f"{shown(deadline_abort)} is neither true nor false"
+        raise SpecError("progressDeadlineAbort", problem, "write true or false")
     return Strategy(
         steps=parsed,
         analysis=_analysis(fields["analysis"], len(parsed)) if fields.get("analysis") is not None else None,
@@ -213,14 +239,14 @@ def _analysis(raw: Any, steps: int) -> BackgroundAnalysis:
         _known(entry, ("templateName", "clusterScope"), path, {})
         scope = entry.get("clusterScope", False)
         if not isinstance(scope, bool):
-            raise SpecError(f"{path}.clusterScope", f"{scope!r} is neither true nor false", "write true or false")
+            raise SpecError(f"{path}.clusterScope", f"{shown(scope)} is neither true nor false", "write true or false")
         templates.append(TemplateRef(_name(entry.get("templateName"), f"{path}.templateName"), scope))
     if not templates:
         raise SpecError("analysis.templates", "there is no template", "write [{templateName: NAME}]")
     starting = fields.get("startingStep", 0)
     if isinstance(starting, bool) or not isinstance(starting, int) or not 0 <= starting <= max(steps - 1, 0):
         raise SpecError(
-            "analysis.startingStep", f"{starting!r} is not the index of a step", f"write 0 to {max(steps - 1, 0)}"
+            "analysis.startingStep", f"{shown(starting)} is not the index of a step", f"write 0 to {max(steps - 1, 0)}"
         )
     args = tuple(
         _argument(a, f"analysis.args[{i}]") for i, a in enumerate(_sequence(fields.get("args"), "analysis.args"))
@@ -228,7 +254,7 @@ def _analysis(raw: Any, steps: int) -> BackgroundAnalysis:
     names = [a.name for a in args]
     for i, name in enumerate(names):
         if name in names[:i]:
-            raise SpecError(f"analysis.args[{i}].name", f"{name!r} is given twice", "write it once")
+            raise SpecError(f"analysis.args[{i}].name", f"{shown(name)} is given twice", "write it once")
     return BackgroundAnalysis(tuple(templates), args, starting)
 
 
@@ -240,7 +266,7 @@ def _argument(raw: Any, path: str) -> Argument:
     if source is None:
         value = entry.get("value")
         if not isinstance(value, str):
-            raise SpecError(f"{path}.value", f"{value!r} is not a string", 'write it in quotes, for example "100"')
+            raise SpecError(f"{path}.value", f"{shown(value)} is not a string", 'write it in quotes, for example "100"')
         return Argument(name, value)
     if "value" in entry:
         raise SpecError(path, "has both value and valueFrom", "write one of them")
@@ -248,13 +274,13 @@ def _argument(raw: Any, path: str) -> Argument:
     _known(reference, ("podTemplateHashValue",), f"{path}.valueFrom", {"fieldRef": "not supported by this version"})
     kind = reference.get("podTemplateHashValue")
     if kind not in ("Stable", "Latest"):
-        raise SpecError(f"{path}.valueFrom.podTemplateHashValue", f"{kind!r} is unknown", "write Stable or Latest")
+        raise SpecError(f"{path}.valueFrom.podTemplateHashValue", f"{shown(kind)} is unknown", "write Stable or Latest")
     return Argument(name, None, kind)
 
 
 def _mapping(raw: Any, path: str, advice: str) -> Mapping[str, Any]:
     if not isinstance(raw, dict) or not all(isinstance(k, str) for k in raw):
-        raise SpecError(path, f"{_shown(raw)} is not a mapping", advice)
+        raise SpecError(path, f"{shown(raw)} is not a mapping", advice)
     return raw
 
 
@@ -262,35 +288,31 @@ def _sequence(raw: Any, path: str) -> list[Any]:
     if raw is None:
         return []
     if not isinstance(raw, list):
-        raise SpecError(path, f"{_shown(raw)} is not a list", "write a list")
+        raise SpecError(path, f"{shown(raw)} is not a list", "write a list")
     return raw
 
 
 def _name(raw: Any, path: str) -> str:
     if not isinstance(raw, str) or not raw:
-        raise SpecError(path, "there is no name" if raw is None else f"{_shown(raw)} is not a name", "write a name")
+        raise SpecError(path, "there is no name" if raw is None else f"{shown(raw)} is not a name", "write a name")
     return raw
 
 
 def _seconds(raw: Any, path: str) -> float:
     if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= _LONGEST_DELAY:
         raise SpecError(
-            path, f"{_shown(raw)} is not a number of seconds", f"write a whole number from 0 to {_LONGEST_DELAY}"
+            path, f"{shown(raw)} is not a number of seconds", f"write a whole number from 0 to {_LONGEST_DELAY}"
         )
     return float(raw)
 
 
 def _known(fields: Mapping[str, Any], known: tuple[str, ...], path: str, refused: Mapping[str, str]) -> None:
     for key in fields:
-        where = f"{path}.{key}" if path else key
+        name = key if len(key) <= 60 else shown(key)
+        where = f"{path}.{name}" if path else name
         if key in refused:
             raise SpecError(where, f"is not used here: {refused[key]}", "remove it")
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             advice = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
             raise SpecError(where, "is unknown", advice)
-
-
-def _shown(raw: Any) -> str:
-    text = repr(raw)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from coalmine.model.errors import SpecError
+from coalmine.model.errors import SpecError, shown
+
+#: "12.34 %" is 7 characters; the bound keeps the arithmetic exact and cheap (Decimal rounds at 28 digits,
+#: and takes exponents of six).
+_LONGEST: Final = 20
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -36,15 +40,15 @@ class Weight:
         """
         advice = "write a percentage from 0 to 100 with at most two decimals, for example 20 or 0.5"
         if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
-            raise SpecError(path, f"{value!r} is not a weight", advice)
+            raise SpecError(path, f"{shown(value)} is not a weight", advice)
         try:
-            percent = Decimal(str(value).strip().removesuffix("%"))
-            hundredths = percent * 100
-        except InvalidOperation:
-            raise SpecError(path, f"{value!r} is not a weight", advice) from None
-        if not percent.is_finite() or not 0 <= percent <= 100 or hundredths != int(hundredths):
-            raise SpecError(path, f"{value!r} is not a weight", advice)
-        return cls(int(hundredths))
+            text = str(value).strip().removesuffix("%")
+            percent = Decimal(text) if len(text) <= _LONGEST else None
+        except (InvalidOperation, ValueError):
+            percent = None
+        if percent is None or not percent.is_finite() or not 0 <= percent <= 100 or percent * 100 % 1:
+            raise SpecError(path, f"{shown(value)} is not a weight", advice)
+        return cls(int(percent * 100))
 
     @property
     def fraction(self) -> float:

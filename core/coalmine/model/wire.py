@@ -15,7 +15,7 @@ This module only describes; signing and HTTP are with those who do them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -120,6 +120,10 @@ def encode(document: Document) -> bytes:
     ).encode()
 
 
+#: What reading JSON of the wrong shape raises.
+_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+
+
 def decode(body: bytes) -> Document:
     """Read a document whose signature has been verified. Raises RemoteError naming the field."""
     try:
@@ -129,44 +133,65 @@ def decode(body: bytes) -> Document:
             pod=_text(raw, "pod"),
             nonce=_text(raw, "nonce"),
             routing=Routing(
-                arms=tuple(_arm(a) for a in raw.get("arms", ())),
-                local_paths=tuple(str(p) for p in raw.get("localPaths", ("/metrics",))),
-                pin=bool(raw.get("pin", True)),
-                close=bool(raw.get("close", False)),
-                drain=bool(raw.get("drain", False)),
+                arms=tuple(_arm(a) for a in _list(raw, "arms", [])),
+                local_paths=tuple(_path(p) for p in _list(raw, "localPaths", ["/metrics"])),
+                pin=_flag(raw, "pin", True),
+                close=_flag(raw, "close", False),
+                drain=_flag(raw, "drain", False),
             ),
         )
     except RemoteError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _MALFORMED as error:
         raise RemoteError(f"the configuration document is malformed: {error}") from error
 
 
 def _arm(raw: Any) -> Arm:
     endpoints = tuple(
-        Endpoint(_text(e, "address"), _port(e, "port"), _text(e, "uid"), _port(e, "admin")) for e in raw["endpoints"]
+        Endpoint(_text(e, "address"), _port(e, "port"), _text(e, "uid"), _port(e, "admin"))
+        for e in _list(raw, "endpoints", None)
     )
     return Arm(_text(raw, "name"), Weight.parse(raw["share"], "share"), endpoints)
+
+
+def _list(raw: Mapping[str, Any], key: str, default: list[Any] | None) -> list[Any]:
+    value = raw[key] if default is None else raw.get(key, default)
+    if not isinstance(value, list):
+        raise RemoteError(f"the field {key} must be a list")
+    return value
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str):
+        raise RemoteError("the field localPaths must be strings")
+    return value
+
+
+def _flag(raw: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = raw.get(key, default)
+    if not isinstance(value, bool):
+        raise RemoteError(f"the field {key} must be true or false")
+    return value
 
 
 def _text(raw: Mapping[str, Any], key: str) -> str:
     value = raw[key]
     if not isinstance(value, str) or len(value) > 256:
-        raise RemoteError(f"the configuration document is malformed: {key} must be a short string")
+        raise RemoteError(f"the field {key} must be a short string")
     return value
 
 
 def _whole(raw: Mapping[str, Any], key: str) -> int:
     value = raw[key]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
-        raise RemoteError(f"the configuration document is malformed: {key} must be a whole number")
+        raise RemoteError(f"the field {key} must be a whole number")
     return value
 
 
 def _port(raw: Mapping[str, Any], key: str) -> int:
     value = _whole(raw, key)
     if not 1 <= value <= 65_535:
-        raise RemoteError(f"the configuration document is malformed: {key} must be a port")
+        raise RemoteError(f"the field {key} must be a port")
     return value
 
 
@@ -254,7 +279,7 @@ def decode_answer(body: bytes) -> Answer:
                     requests=_counts(c["requests"]),
                     failures=_counts(c["failures"]),
                     latency=_counts(c["latency"]),
-                    latency_ms=float(c["latencyMs"]),
+                    latency_ms=_milliseconds(c["latencyMs"]),
                     pinned=_whole(c, "pinned"),
                 )
                 for name, c in dict(raw.get("counters", {})).items()
@@ -262,12 +287,25 @@ def decode_answer(body: bytes) -> Answer:
         )
     except RemoteError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _MALFORMED as error:
         raise RemoteError(f"the sidecar's answer is malformed: {error}") from error
 
 
-def _counts(raw: Iterable[Any]) -> tuple[int, ...]:
-    return tuple(int(n) for n in raw)
+#: There are 16 buckets and fewer causes; a sidecar of another version may have some more or less.
+_MAX_COUNTS: Final = 64
+
+
+def _counts(raw: Any) -> tuple[int, ...]:
+    if not isinstance(raw, list) or len(raw) > _MAX_COUNTS:
+        raise RemoteError("the sidecar's answer is malformed: counters must be short lists")
+    return tuple(_whole({"counter": n}, "counter") for n in raw)
+
+
+def _milliseconds(raw: Any) -> float:
+    value = float(raw)
+    if not 0 <= value < float("inf"):
+        raise RemoteError("the sidecar's answer is malformed: latencyMs must be a number")
+    return value
 
 
 # --- What injection tells the sidecar and the controller --------------------------------------
@@ -305,7 +343,7 @@ class Injection:
                 app_port=_port(raw, "appPort"),
                 proxy_port=_port(raw, "proxyPort"),
                 admin_port=_port(raw, "adminPort"),
-                canary=bool(raw.get("canary", False)),
+                canary=_flag(raw, "canary", False),
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except _MALFORMED as error:
             raise RemoteError(f"the injection annotation is malformed: {error}") from error

@@ -11,7 +11,7 @@ import base64
 import contextlib
 import datetime
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from conformance_app import App
 from coalmine.kube.client import ApiError
 from coalmine.kube.resources import CONFIG_MAPS, MUTATING_WEBHOOKS, Object
 from coalmine_sandbox.certificates import Authority
+from coalmine_sandbox.lab import MANIFESTS, read
 from coalmine_webhook.review import MAX_REVIEW, Allowed, Outcome, Review, parse, render
 
-Decide = Callable[[Review], Outcome]
+Decide = Callable[[Review], Outcome | Awaitable[Outcome]]
 #: One entry of a MutatingWebhookConfiguration: its rule, and any field that differs from the usual.
 Entry = dict[str, Any]
 _PROBE = "/probe"
@@ -34,6 +35,13 @@ def rule(resource: str, *operations: str, group: str = "apps", **fields: Any) ->
     """An entry for `resource`; its path is the resource's."""
     rules = [{"apiGroups": [group], "apiVersions": ["v1"], "resources": [resource], "operations": list(operations)}]
     return {"rules": rules, **fields}
+
+
+def ours(webhook: str) -> Entry:
+    """The entry of our own configuration for `webhook`, as it is installed, but for where and for whom it is called."""
+    (configuration,) = read(MANIFESTS / "base" / "webhook.yaml")
+    (entry,) = (e for e in configuration["webhooks"] if e["name"] == f"{webhook}.coalmine.dev")
+    return {key: value for key, value in entry.items() if key not in ("name", "clientConfig", "namespaceSelector")}
 
 
 class Webhook:
@@ -55,11 +63,11 @@ class Webhook:
         """Listen; the port."""
         application = web.Application(client_max_size=MAX_REVIEW)
         application.router.add_post("/{path:.*}", self._review)
-        self._runner = web.AppRunner(application)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context)
+        runner = self._runner = web.AppRunner(application)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
         await site.start()
-        return int(self._runner.addresses[0][1])
+        return int(runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Listen no more: from now on the webhook is down."""
@@ -70,8 +78,13 @@ class Webhook:
     async def _review(self, request: web.Request) -> web.Response:
         review = parse(await request.read())
         self.reviews.setdefault(request.path, []).append(review)
-        outcome = self._decide.get(request.path, lambda _: Allowed())(review)
+        decided = self._decide.get(request.path, _allow)(review)
+        outcome = await decided if isinstance(decided, Awaitable) else decided
         return web.Response(body=render(review.uid, outcome), content_type="application/json")
+
+
+def _allow(_: Review) -> Outcome:
+    return Allowed()
 
 
 @contextlib.asynccontextmanager

@@ -42,7 +42,7 @@ async def test_a_status_patch_merges_conditions_by_type(app: App) -> None:
 
 
 async def test_the_failure_condition_stays_while_paused(app: App) -> None:
-    """Progressing=False with ProgressDeadlineExceeded stays on a paused Deployment through syncs, scaling and lost pods.
+    """On a paused Deployment ProgressDeadlineExceeded stays, through syncs, scaling and lost pods.
 
     An abort is told by the Deployment itself, for as long as it is held.
     """
@@ -118,7 +118,7 @@ async def test_it_would_fail_the_next_release_as_soon_as_that_is_observed(app: A
 
 
 async def test_unpaused_at_the_stable_template_it_is_whole_again(app: App) -> None:
-    """Back at the stable template and unpaused after an abort, the Deployment is complete; no pod was touched, the condition gone.
+    """Unpaused at the stable template after an abort, it is complete: no pod touched, the condition gone.
 
     Taking a release back: 3.0 is aborted, 2.0 is applied again.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance_app import LABELS, App, fingerprints, template
-from conformance_webhook import Webhook, registered, rule
+from conformance_app import App, fingerprints, template
+from conformance_webhook import Webhook, ours, registered, rule
 
 from coalmine.kube.client import JSON_PATCH, STRATEGIC, ApiError
 from coalmine.kube.resources import (
@@ -23,7 +24,7 @@ from coalmine.kube.resources import (
     labels_of,
 )
 from coalmine.model.condition import failed_fingerprint, failure_condition
-from coalmine.model.names import CANARY, HOLD
+from coalmine.model.names import CANARY, HOLD, LABEL_TRUE, SIDECAR_LABEL
 from coalmine.model.reasons import Reason
 from coalmine_webhook.patch import members
 from coalmine_webhook.review import CONFLICT, Allowed, Denied, Notice, Outcome, Patched, Review
@@ -33,23 +34,6 @@ pytestmark = pytest.mark.cluster
 
 UPDATES = rule("deployments", "UPDATE")
 STATUS = rule("deployments/status", "UPDATE")
-#: Either version of the object carries the annotation, and it is not on its way out.
-ANNOTATED = [
-    {
-        "name": "annotated",
-        "expression": f"(object != null && '{CANARY}' in object.metadata.?annotations.orValue({{}})) || "
-        f"(oldObject != null && '{CANARY}' in oldObject.metadata.?annotations.orValue({{}}))",
-    },
-    {"name": "alive", "expression": "object == null || !has(object.metadata.deletionTimestamp)"},
-]
-#: Only a status with our failure condition is shown to the webhook.
-FAILED = [
-    {
-        "name": "failed",
-        "expression": "object.status.?conditions.orValue([]).exists(c, c.type == 'Progressing' && "
-        "c.reason == 'ProgressDeadlineExceeded' && c.message.matches('^canary [0-9a-f]{16} aborted: '))",
-    }
-]
 
 
 def note(review: Review) -> Outcome:
@@ -74,9 +58,9 @@ def patched(obj: Object, annotations: dict[str, str]) -> Outcome:
     return Patched(operations) if operations else Allowed()
 
 
-async def own_writes(app: App) -> None:
-    """The Deployment has come to rest: the native controller writes nothing more by itself."""
-    await app.complete()
+async def at_rest(app: App) -> None:
+    """Make the Deployment and wait until nobody writes to it: a write that meets another one is asked about twice."""
+    await app.start(1)
     await app.settle()
 
 
@@ -88,7 +72,7 @@ async def test_an_update_shows_both_versions_and_who_writes(app: App, tmp_path: 
 
     The hold is decided from oldObject; only the controller's user may release.
     """
-    await app.start(1)
+    await at_rest(app)
     async with registered(app, tmp_path, update=UPDATES) as webhook:
         old = await app.get()
         await app.patch({"metadata": {"labels": {"n": "1"}}})
@@ -120,7 +104,7 @@ async def test_an_empty_patch_passes_through_admission(app: App, tmp_path: Path)
         webhook.answer("/update", note)
         await app.patch({})
         assert annotations_of(await app.get())["noted"] == "yes"
-        assert len(webhook.at("/update")) == 1
+        assert webhook.at("/update")
 
 
 async def test_the_scale_subresource_is_not_intercepted(app: App, tmp_path: Path) -> None:
@@ -132,21 +116,22 @@ async def test_the_scale_subresource_is_not_intercepted(app: App, tmp_path: Path
     async with registered(app, tmp_path, update=UPDATES) as webhook:
         await app.scale(2)
         await app.patch({})
-        (review,) = webhook.at("/update")
-        assert review.old is not None
-        assert review.old["spec"]["replicas"] == 2
+        reviews = webhook.at("/update")
+        assert {r.subresource for r in reviews} == {""}
+        assert {r.old["spec"]["replicas"] for r in reviews if r.old} == {2}
 
 
 async def test_status_writes_are_asked_about_apart(app: App, tmp_path: Path) -> None:
-    """A rule for `deployments` is not asked about status; one for `deployments/status` is asked of the native controller's writes.
+    """Status writes go to a rule for `deployments/status`, the native controller's too, and not to `deployments`.
 
     The rule on status is its own webhook, with its own policy for failures.
     """
     await app.start(1)
     async with registered(app, tmp_path, update=UPDATES, status=STATUS) as webhook:
         await app.scale(2)
-        await own_writes(app)
-        assert len(webhook.at("/update")) == 1  # the one that `settle` makes
+        await app.complete()
+        await app.patch({})
+        assert {r.user for r in webhook.at("/update")} == {"admin"}
         reviews = webhook.at("/status")
         assert {r.subresource for r in reviews} == {"status"}
         assert {r.user for r in reviews} == {"system:serviceaccount:kube-system:deployment-controller"}
@@ -156,17 +141,21 @@ async def test_status_writes_are_asked_about_apart(app: App, tmp_path: Path) -> 
 
 
 async def test_match_conditions_look_at_either_version(app: App, tmp_path: Path) -> None:
-    """matchConditions on object or oldObject select annotated Deployments, the write that takes the annotation off included.
+    """matchConditions select a write when either version of the Deployment is annotated, and no other.
 
     Nobody else's Deployments ever wait for our webhook.
     """
     await app.start(1)
-    async with registered(app, tmp_path, update=UPDATES | {"matchConditions": ANNOTATED}) as webhook:
+    async with registered(app, tmp_path, update=ours("deployments")) as webhook:
         await app.patch({"metadata": {"labels": {"n": "1"}}})
         assert webhook.at("/update") == []
         for annotations in ({CANARY: "auto"}, {"other": "x"}, {CANARY: None}, {"other": "y"}):
             await app.patch({"metadata": {"annotations": annotations}})
-        assert len(webhook.at("/update")) == 3
+        pairs = {
+            tuple(CANARY in annotations_of(o or {"metadata": {}}) for o in (r.old, r.object))
+            for r in webhook.at("/update")
+        }
+        assert pairs == {(False, True), (True, True), (True, False)}
 
 
 async def test_a_dry_run_is_asked_about_and_stores_nothing(app: App, tmp_path: Path) -> None:
@@ -174,7 +163,7 @@ async def test_a_dry_run_is_asked_about_and_stores_nothing(app: App, tmp_path: P
 
     Argo CD's server-side diff and Flux's dry run see what would really be stored.
     """
-    await app.start(1)
+    await at_rest(app)
     before = await app.get()
     async with registered(app, tmp_path, update=UPDATES) as webhook:
         webhook.answer("/update", note)
@@ -203,14 +192,41 @@ async def test_pause_set_image_resume_changes_no_template_at_the_resume(app: App
         assert len(fingerprints(resume.old, resume.object)) == 1
 
 
+async def test_a_write_that_meets_another_is_asked_about_again(app: App, tmp_path: Path) -> None:
+    """When the object changed while the webhook was asked, the API server asks again, with the new oldObject.
+
+    Why the answer to a review depends on nothing but that review.
+    """
+    await at_rest(app)
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_: Review) -> Outcome:
+        asked.set()
+        await go_on.wait()
+        return Allowed()
+
+    async with registered(app, tmp_path, update=UPDATES) as webhook, asyncio.TaskGroup() as group:
+        webhook.answer("/update", slowly)
+        group.create_task(app.patch({"metadata": {"labels": {"n": "1"}}}))
+        await asked.wait()
+        await app.scale(2)
+        go_on.set()
+
+        async def again() -> bool:
+            return len(webhook.at("/update")) > 1
+
+        await app.lab.until(again, "the webhook is asked again")
+        replicas = [r.old["spec"]["replicas"] for r in webhook.at("/update") if r.old]
+    assert (replicas[0], replicas[-1]) == (1, 2)
+
+
 async def test_a_pod_shows_its_replica_set_and_no_name_yet(app: App, tmp_path: Path) -> None:
-    """A review of a pod's CREATE carries the owner reference to its ReplicaSet and generateName; objectSelector goes by its labels.
+    """A pod's review carries the reference to its ReplicaSet and no name yet; objectSelector goes by its labels.
 
     Injection finds by the owner whether it is a canary's pod.
     """
-    selector = {"objectSelector": {"matchLabels": LABELS}}
-    async with registered(app, tmp_path, pod=rule("pods", "CREATE", group="", **selector)) as webhook:
-        await app.start(1)
+    async with registered(app, tmp_path, pod=ours("pods")) as webhook:
+        await app.start(1, template=template(labels={SIDECAR_LABEL: LABEL_TRUE}))
         other = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other"}, "spec": template()["spec"]}
         await app.lab.client.create(PODS, app.namespace, other)
         (review,) = webhook.at("/pod")
@@ -336,22 +352,32 @@ async def test_kubectl_shows_a_refusal_with_its_reason(app: App, tmp_path: Path)
         assert "Warning: a canary comes first" in err
 
 
-async def test_a_refusal_with_409_is_tried_again_by_the_api_server(app: App, tmp_path: Path) -> None:
-    """A patch that a webhook refuses with 409 is tried again by the API server itself before the writer is told.
+async def test_a_refusal_with_409_is_tried_again_by_kubectl_apply_alone(app: App, tmp_path: Path) -> None:
+    """A patch that a webhook refuses with 409 is asked about once; kubectl's client-side apply tries again by itself.
 
-    A template change in the seconds of a handover may be asked about several times; the answer must not depend on that.
+    "Handover in progress, try again in a few seconds": apply does so, everybody else is told.
     """
-    await app.start(1)
+    await at_rest(app)
+    refusals = iter([True, True])
+
+    def busy(_: Review) -> Outcome:
+        if next(refusals, False):
+            return Denied(Reason.HANDOVER_IN_PROGRESS, "try again in a few seconds", CONFLICT)
+        return Allowed()
+
     async with registered(app, tmp_path, update=UPDATES) as webhook:
-        webhook.answer("/update", lambda _: Denied(Reason.HANDOVER_IN_PROGRESS, "try again", CONFLICT))
+        webhook.answer("/update", busy)
         with pytest.raises(ApiError) as refused:
             await app.patch({"metadata": {"labels": {"n": "1"}}})
-        assert refused.value.status == CONFLICT
-        assert len(webhook.at("/update")) > 1
+        assert (refused.value.status, len(webhook.at("/update"))) == (CONFLICT, 1)
+        await by_client_side_apply(app)
+        assert next(refusals, None) is None
+        assert len(webhook.at("/update")) >= 3  # that of apply was refused once, and then not
+        assert (await app.get())["spec"]["template"]["spec"]["containers"][0]["image"] == "python:3"
 
 
 async def test_reinvoked_it_sees_its_own_first_pass_and_the_same_old_object(app: App, tmp_path: Path) -> None:
-    """With reinvocationPolicy IfNeeded a webhook is asked again when a later one changed the object; oldObject is the same.
+    """A webhook with IfNeeded is asked again when a later one changed the object; oldObject is the same.
 
     On the second pass our own hold is on the new object and not on oldObject: that is how it is told from a real one.
     """
@@ -365,12 +391,14 @@ async def test_reinvoked_it_sees_its_own_first_pass_and_the_same_old_object(app:
 
     await app.start(1)
     before = fingerprints(await app.get())
-    first = UPDATES | {"reinvocationPolicy": "IfNeeded"}
+    await app.patch({"metadata": {"annotations": {CANARY: "auto"}}})
+    await app.settle()
+    first = ours("deployments")
     async with registered(app, tmp_path, first=first, second=UPDATES) as webhook:
         webhook.answer("/first", note)
         webhook.answer("/second", pin)
         await app.hold("2")
-        one, two = webhook.at("/first")
+        one, two, *_ = webhook.at("/first")
         assert one.object is not None
         assert two.object is not None
         assert one.old == two.old
@@ -394,8 +422,7 @@ async def test_down_it_stops_writes_to_annotated_deployments_only(app: App, tmp_
     manifest["spec"]["template"]["metadata"]["labels"] = {"app": "other"}
     manifest["metadata"]["annotations"] = {CANARY: "auto"}
     await app.lab.client.create(DEPLOYMENTS, app.namespace, manifest)
-    entry = UPDATES | {"matchConditions": ANNOTATED, "failurePolicy": "Fail"}
-    async with registered(app, tmp_path, update=entry) as webhook:
+    async with registered(app, tmp_path, update=ours("deployments")) as webhook:
         await webhook.stop()
         with pytest.raises(ApiError) as refused:
             await other.patch({"metadata": {"labels": {"n": "1"}}})
@@ -424,14 +451,13 @@ async def test_a_deletion_updates_the_object_that_goes(app: App, tmp_path: Path)
 
 
 async def test_down_it_hangs_no_deletion(app: App, tmp_path: Path) -> None:
-    """With the webhook down, a foreground deletion of an annotated Deployment ends, as objects with a deletionTimestamp are left out.
+    """With the webhook down, a foreground deletion of an annotated Deployment comes to its end.
 
     An outage of ours never keeps anything from being deleted.
     """
     await app.start(1)
     await app.patch({"metadata": {"annotations": {CANARY: "auto"}}})
-    entry = UPDATES | {"matchConditions": ANNOTATED, "failurePolicy": "Fail"}
-    async with registered(app, tmp_path, update=entry) as webhook:
+    async with registered(app, tmp_path, update=ours("deployments")) as webhook:
         await webhook.stop()
         await app.lab.client.delete(DEPLOYMENTS, app.namespace, app.name, propagation="Foreground")
 
@@ -446,10 +472,9 @@ async def test_down_it_stops_no_pod(app: App, tmp_path: Path) -> None:
 
     An outage delays a release; it never stops a pod.
     """
-    entry = rule("pods", "CREATE", group="", failurePolicy="Ignore")
-    async with registered(app, tmp_path, pod=entry) as webhook:
+    async with registered(app, tmp_path, pod=ours("pods")) as webhook:
         await webhook.stop()
-        await app.start(1)
+        await app.start(1, template=template(labels={SIDECAR_LABEL: LABEL_TRUE}))
         assert webhook.at("/pod") == []
 
 
@@ -466,22 +491,20 @@ async def hold_named(app: App, release: str) -> str:
 
 
 async def test_the_old_failure_goes_with_the_write_that_observes_the_next_release(app: App, tmp_path: Path) -> None:
-    """The status write that moves observedGeneration passes through the webhook, which takes an older failure out of it.
+    """The status write that moves observedGeneration passes through the webhook, which takes an old failure out.
 
     `set image && rollout status` waits for the next release; the failure of the one before cannot fail it.
     """
     await app.start(1)
-    entry = STATUS | {"matchConditions": FAILED, "failurePolicy": "Ignore"}
-    async with registered(app, tmp_path, status=entry) as webhook:
+    async with registered(app, tmp_path, status=ours("deployments-status")) as webhook:
         webhook.answer("/status", decide_status)
         second = await hold_named(app, "2")
         await app.observed()
-        assert webhook.at("/status") == []  # the expression keeps every other status write away
         condition = failure_condition(second, "the analysis failed", "2026-01-02T03:04:05Z")
         await app.patch({"status": {"conditions": [condition]}}, "status", kind=STRATEGIC)
         await app.settle()
         assert failed_fingerprint(await app.condition("Progressing")) == second
-        assert len(webhook.at("/status")) >= 2
+        assert webhook.at("/status") == []  # the expression keeps all other status writes away, this failure's too
 
         await hold_named(app, "3")
         code, out, err = await app.rollout("status", "--watch=false")
@@ -493,6 +516,7 @@ async def test_the_old_failure_goes_with_the_write_that_observes_the_next_releas
         assert "0 out of 1 new replicas have been updated" in out
 
         asked = len(webhook.at("/status"))
+        assert asked >= 1
         await app.scale(2)
         await app.settle()
         assert len(webhook.at("/status")) == asked
@@ -506,7 +530,7 @@ async def test_a_status_review_carries_the_annotations(app: App, tmp_path: Path)
     await app.start(1)
     await app.patch({"metadata": {"annotations": {HOLD: "x"}}})
     async with registered(app, tmp_path, status=STATUS) as webhook:
-        await own_writes(app)
+        await app.settle()
         seen = [r.object for r in webhook.at("/status")]
         assert seen
         assert all(obj is not None and annotations_of(obj)[HOLD] == "x" for obj in seen)

@@ -148,11 +148,12 @@ async def test_resource_versions_of_a_resource_are_numbers_in_order(app: App) ->
 
 @pytest.mark.parametrize(("kind", "subresource"), [(MERGE, None), (STRATEGIC, None), (STRATEGIC, "status")])
 async def test_a_patch_with_a_stale_resource_version_is_refused(app: App, kind: str, subresource: str | None) -> None:
-    """A patch with metadata.resourceVersion of an older version gets 409 and changes nothing; with the current one it passes.
+    """A patch with an older metadata.resourceVersion gets 409 and changes nothing; with the current one it passes.
 
     Every guarded write of the controller: the handover's three, status, scaling.
     """
     await app.start(1)
+    await app.settle()
     stale = resource_version_of(await app.get())
     current = await app.patch({"metadata": {"labels": {"n": "1"}}})
     patch: Object = {"spec": {"minReadySeconds": 1}}
@@ -186,6 +187,7 @@ async def test_an_empty_patch_changes_nothing(app: App) -> None:
     The controller's touch is free where nothing is to be recorded.
     """
     await app.start(1)
+    await app.settle()
     before = await app.get()
     assert await app.patch({}) == before
 

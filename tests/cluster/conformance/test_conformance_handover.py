@@ -1,4 +1,4 @@
-"""The handover: one patch makes the canary's pods the Deployment's own, and what happens when its preconditions are not met."""
+"""The handover: one patch makes the canary's pods the Deployment's own; and what its preconditions are for."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_with_the_two_annotations_not_one_canary_pod_is_added_or_removed(a
 
 
 async def test_without_the_two_annotations_the_canary_churns(app: App) -> None:
-    """Without desired-replicas and max-replicas the same patch takes the canary from 10 to 13 and back: pods come and go.
+    """Without the two annotations the same patch takes the canary from 10 to 13 and back: pods come and go.
 
     Why the two annotations are part of the one patch.
     """
@@ -93,7 +93,7 @@ async def test_the_revision_is_max_plus_one_before_the_release(app: App) -> None
 
 
 async def test_the_release_touches_no_pod_and_kubectl_finds_a_finished_rollout(app: App) -> None:
-    """Unpaused after the handover: rollout status succeeds, history shows the revision, no pod and no ReplicaSet is made.
+    """Unpaused after the handover: rollout status succeeds, history has the revision, nothing is made or ended.
 
     To everybody else it was an ordinary rolling update.
     """

@@ -119,7 +119,7 @@ async def test_deleting_the_deployment_collects_it(app: App, propagation: str) -
 
 
 async def test_an_orphaning_delete_leaves_it_and_it_is_not_adopted_again(app: App) -> None:
-    """After a delete with orphaned dependents, a Deployment of the same name adopts its old ReplicaSets, never the hidden one.
+    """After an orphaning delete, a Deployment of the same name adopts the old ReplicaSets, never the hidden one.
 
     Left-over canaries name their Deployment by uid in an annotation: they are found and swept.
     """
@@ -197,7 +197,7 @@ async def test_one_with_another_controller_is_ignored(app: App) -> None:
 
 
 async def test_a_reference_by_somebody_else_does_not_hide(app: App) -> None:
-    """An owner reference to the Deployment with `controller: false` alone does not keep a matching one from being claimed.
+    """A reference to the Deployment with `controller: false` keeps no ReplicaSet that matches from being claimed.
 
     It is the labels that hide; the reference only collects.
     """

@@ -125,7 +125,7 @@ async def test_history_limit_zero_loses_the_stable_replica_set_at_zero(app: App)
 
 
 async def test_held_the_stable_one_counts_as_history(app: App) -> None:
-    """While held, the stable ReplicaSet counts against revisionHistoryLimit: the oldest revision goes one release early.
+    """While held, the stable ReplicaSet counts as history: the oldest revision is cleaned up one release early.
 
     A hold can cost the last entry of `kubectl rollout history`; never one with pods.
     """

@@ -6,7 +6,7 @@ import pytest
 from conformance_app import LABELS, App, came_and_went, template
 
 from coalmine.kube.resources import PODS, Object, annotations_of, controller_of, labels_of, uid_of
-from coalmine.model.names import HIDDEN_LABELS, REVISION
+from coalmine.model.names import HANDOVER, HIDDEN_LABELS, REVISION
 from coalmine_controller import canary_set
 from coalmine_controller.convert import deployment_from, replica_set_from
 
@@ -37,7 +37,7 @@ async def history(app: App) -> list[str]:
 
 
 async def test_an_older_revision_is_hidden_used_and_handed_back_without_churn(app: App) -> None:
-    """An older revision's ReplicaSet, hidden at 0, scaled, handed over with its old labels: no pod churns, revision max + 1.
+    """An older revision's ReplicaSet, hidden at 0, scaled and handed over: no pod churns, revision max + 1.
 
     Going back from v2 to v1 is a canary like any other, in the ReplicaSet that v1 has.
     """
@@ -71,9 +71,9 @@ async def test_an_older_revision_is_hidden_used_and_handed_back_without_churn(ap
 
 
 async def test_holding_an_older_template_numbers_its_replica_set_at_once(app: App) -> None:
-    """A paused Deployment with an older revision's template gives that ReplicaSet its next revision before anything ships.
+    """A paused Deployment that gets an older revision's template numbers that ReplicaSet max + 1 at once.
 
-    The canary's revision on the way back is the one that its ReplicaSet shows, as is the Deployment's; it does not move again.
+    On the way back the canary's ReplicaSet, and the Deployment, already show the revision to come.
     """
     await app.start(1)
     await app.update("2")
@@ -112,7 +112,7 @@ async def test_a_hidden_older_revision_given_back_at_zero_is_history_again(app: 
 
 
 async def test_labels_and_reference_in_one_patch_hide_at_once(app: App) -> None:
-    """One merge patch that drops the labels and turns the reference into `controller: false` hides a ReplicaSet at once.
+    """One patch that drops the labels and makes the reference `controller: false` hides a ReplicaSet at once.
 
     There need be no moment at which a hidden older revision has no owner at all.
     """
@@ -123,7 +123,9 @@ async def test_labels_and_reference_in_one_patch_hide_at_once(app: App) -> None:
     reference = canary_set.reference(deployment_from(await app.get()))
     patch = {"metadata": {"labels": dict.fromkeys(LABELS), "ownerReferences": [reference]}}
     await app.patch_set(first, lambda _, __: patch)
+    await app.resize(first, 1)  # so that the native controllers have seen it for sure
     await app.settle()
+    assert await app.sizes() == {first: 1, await app.of("2"): 1}
     assert (await app.replica_set(first))["metadata"]["ownerReferences"] == [reference]
 
 
@@ -177,6 +179,23 @@ async def test_undo_replaces_all_annotations_with_the_old_replica_sets(app: App)
     assert code == 0, out + err
     found = annotations_of(await app.observed())
     assert {k: v for k, v in found.items() if k != REVISION} == {"note": "old", "gone": "x"}
+
+
+async def test_annotations_once_copied_stay_on_the_replica_set(app: App) -> None:
+    """An annotation taken off a Deployment stays on the ReplicaSet that it was copied to, and comes back with an undo.
+
+    Our own keys of an earlier hold or handover can come back so: they count on oldObject only.
+    """
+    await app.start(1)
+    await app.patch({"metadata": {"annotations": {HANDOVER: "x"}}})
+    await app.observed()
+    await app.patch({"metadata": {"annotations": {HANDOVER: None}}})
+    await app.update("2")
+    assert HANDOVER not in annotations_of(await app.get())
+    assert annotations_of(await app.replica_set(await app.of("1")))[HANDOVER] == "x"
+    code, out, err = await app.rollout("undo")
+    assert code == 0, out + err
+    assert annotations_of(await app.get())[HANDOVER] == "x"
 
 
 async def test_set_image_works_while_held(app: App) -> None:

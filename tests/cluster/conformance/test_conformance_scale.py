@@ -121,7 +121,7 @@ async def test_scaling_writes_the_sizes_into_annotations(app: App) -> None:
 async def test_recreate_knows_no_proportions(app: App) -> None:
     """With the strategy Recreate a Deployment leaves two active owned ReplicaSets as they are while paused.
 
-    It is the rolling strategies that make two active ones dangerous; Recreate is refused for another reason, its outage.
+    What makes two active ones dangerous is RollingUpdate; Recreate is refused for its outage.
     """
     await app.start(2, strategy={"type": "Recreate"})
     stable = await app.of("1")
@@ -136,7 +136,7 @@ async def test_recreate_knows_no_proportions(app: App) -> None:
 async def test_scaling_down_does_not_look_at_availability(app: App) -> None:
     """Proportional scaling while paused takes available pods for unavailable ones: it counts spec.replicas only.
 
-    Why the handover's preconditions are read in the same breath: the native controller does not guard what is available.
+    Why the preconditions are read in the same breath as the patch: nobody guards what is available.
     """
     await app.start(4)
     stable = await app.of("1")
@@ -146,6 +146,10 @@ async def test_scaling_down_does_not_look_at_availability(app: App) -> None:
     await app.relabel(canary)
     await app.sized({stable: 1, canary: 4})
     await app.has(stable, 1)
-    assert (await app.observed())["status"]["availableReplicas"] == 1
+
+    async def one() -> bool:
+        return bool((await app.status()).get("availableReplicas") == 1)
+
+    await app.lab.until(one, "one pod of four is available")
     _, went = came_and_went(await app.history(PODS, since), stable)
     assert len(went) == 3
