@@ -32,6 +32,10 @@ from coalmine_controller.sweep import drained, sweep
 from coalmine_controller.versions import Versions
 
 
+#: Until the next look in a retry, should no event bring it about.
+_AGAIN = 1.0
+
+
 def reason_to(observed: Observed, status: Status, strategy: Strategy, now: float) -> tuple[Reason, str] | None:
     """Why this attempt must be aborted now, or None."""
     if status.canary is not None and observed.wishes.abort == Wish(status.canary.fingerprint, status.attempt):
@@ -135,10 +139,12 @@ def stay(observed: Observed, versions: Versions, now: float) -> Decision:
 
 def _retry(observed: Observed, status: Status, now: float) -> Decision:
     d = observed.deployment
+    # A write that changes something brings about the next look; one that the webhook undoes (the
+    # controller runs under another name than the installed one) must not be repeated at once.
     if d.failed is not None:
-        return Decision(status, (ClearFailed(),), requeue_after=0.0)
+        return Decision(status, (ClearFailed(),), requeue_after=_AGAIN)
     if d.reported_failure is not None:
-        return Decision(status, (ClearFailure(),), requeue_after=0.0)
+        return Decision(status, (ClearFailure(),), requeue_after=_AGAIN)
     fresh = Status(
         phase=Phase.PROGRESSING,
         observed_generation=status.observed_generation,
@@ -153,4 +159,4 @@ def _retry(observed: Observed, status: Status, now: float) -> Decision:
         conditions=status.conditions,
     )
     event = Emit(Reason.RETRIED, say(Reason.RETRIED, images=", ".join(d.images)))
-    return Decision(fresh, (event,), requeue_after=0.0)
+    return Decision(fresh, (event,), requeue_after=_AGAIN)

@@ -95,19 +95,18 @@ def show(deployment: Deployment, replica_set: ReplicaSet) -> Object:
 
     Without the two annotations `scale()` would take it for unfinished and add pods.
     """
-    labels = labels_before(replica_set.raw) or labels_of(replica_set.raw["spec"]["template"])
     n = deployment.replicas
     sizes = {names.DESIRED_REPLICAS: str(n), names.MAX_REPLICAS: str(n + deployment.max_surge)}
     return _merge(
         replica_set,
-        labels={**labels, names.POD_TEMPLATE_HASH: replica_set.hash},
+        labels={**_shown_labels(replica_set), names.POD_TEMPLATE_HASH: replica_set.hash},
         annotations=_UNMARK | sizes,
     )
 
 
 def give_back(replica_set: ReplicaSet) -> Object:
     """Merge patch that shows a hidden older revision, at 0, to its Deployment again."""
-    return _merge(replica_set, labels=dict(labels_before(replica_set.raw)), annotations=dict(_UNMARK))
+    return _merge(replica_set, labels=_shown_labels(replica_set), annotations=dict(_UNMARK))
 
 
 def add_reference(deployment: Deployment, replica_set: ReplicaSet) -> Object:
@@ -115,6 +114,12 @@ def add_reference(deployment: Deployment, replica_set: ReplicaSet) -> Object:
     owners = list(replica_set.raw["metadata"].get("ownerReferences") or ())
     version = resource_version_of(dict(replica_set.raw))
     return {"metadata": {"resourceVersion": version, "ownerReferences": [*owners, reference(deployment)]}}
+
+
+def _shown_labels(replica_set: ReplicaSet) -> dict[str, str]:
+    """Those it had before it was hidden; those of its pods, which the Deployment's selector matches, where it
+    was made hidden or that annotation was spoilt."""
+    return dict(labels_before(replica_set.raw) or labels_of(replica_set.raw["spec"]["template"]))
 
 
 def _marks(deployment: Deployment) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from coalmine.kube.resources import Object, annotations_of, controller_of, labels_of, name_of, namespace_of, uid_of
@@ -21,6 +22,8 @@ from coalmine.model.wire import Injection
 from coalmine_controller.observed import Deployment, Pod, ReplicaSet, Run
 
 _DEFAULT_DEADLINE = 600
+#: An annotation is text that anybody may have changed.
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def deployment_from(raw: Object) -> Deployment:
@@ -122,7 +125,7 @@ def replica_set_from(raw: Object, deployment: Deployment) -> ReplicaSet:
         referenced=any(o.get("uid") == deployment.uid for o in raw["metadata"].get("ownerReferences") or ()),
         min_ready=int(spec.get("minReadySeconds") or 0),
         returnable=names.HIDDEN_LABELS in annotations,
-        revision=int(revision) if revision.isdigit() else 0,
+        revision=int(revision) if _NUMBER.fullmatch(revision) else 0,
         created=parse_time(raw["metadata"]["creationTimestamp"]),
         images=_images(spec["template"]),
         failure=str(failure.get("message", "")) if failure else "",
@@ -187,6 +190,6 @@ def labels_before(raw: Object) -> dict[str, str]:
     """The labels that a hidden ReplicaSet had before it was hidden; empty for one that we made."""
     try:
         labels = json.loads(annotations_of(raw).get(names.HIDDEN_LABELS, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}

@@ -42,7 +42,7 @@ class Recorder:
                     "apiVersion": "v1",
                     "kind": "Event",
                     "metadata": {
-                        "name": f"{deployment.name[:200]}.{self._suffix()}",
+                        "name": f"{deployment.name[:200].rstrip('-.')}.{self._suffix()}",
                         "namespace": deployment.namespace,
                     },
                     "involvedObject": {

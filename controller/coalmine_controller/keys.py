@@ -71,8 +71,13 @@ class Publisher:
         self._key = key
         self._published: set[str] = set()
 
+    def doubt(self, namespace: str) -> None:
+        """A sidecar there refuses what we sign, or cannot be reached: the ConfigMap may be gone, as when the
+        namespace was made anew. The next `publish` looks."""
+        self._published.discard(namespace)
+
     async def publish(self, namespace: str) -> None:
-        """Make sure that `namespace` has the public key; asks the API server once a namespace."""
+        """Make sure that `namespace` has the public key; asks the API server once a namespace, until there is doubt."""
         if namespace in self._published:
             return
         name, data = names.KEYS_CONFIGMAP, {self._key.id: self._key.public}

@@ -73,8 +73,8 @@ class Controller:
     async def run(self, term: int) -> None:
         """Work until cancelled."""
         loop = asyncio.get_running_loop()
-        deployments: Queue[Key] = Queue(loop.call_later)
-        runs: Queue[Key] = Queue(loop.call_later)
+        deployments: Queue[Key] = Queue(loop.call_later, loop.time)
+        runs: Queue[Key] = Queue(loop.call_later, loop.time)
         self._deployments = deployments
         world = self._world = World(self._client, deployments.add, runs.add)
         recorder = Recorder(self._client, self._given.identity, self._given.wall, self._given.suffix)

@@ -16,16 +16,19 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 30.0
 
 
 class Queue(Generic[K]):
-    """Must be used from one event loop."""
+    """Must be used from one event loop, whose `call_later` and `time` it is given."""
 
-    def __init__(self, call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]) -> None:
+    def __init__(
+        self, call_later: Callable[[float, Callable[[], None]], asyncio.Handle], now: Callable[[], float]
+    ) -> None:
         self._call_later = call_later
+        self._now = now
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()
         self._working: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[K, tuple[float, asyncio.Handle]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -40,14 +43,13 @@ class Queue(Generic[K]):
 
     def add_after(self, key: K, seconds: float) -> None:
         """Have `key` worked on in `seconds`, or earlier when something else asks for it sooner."""
-        timer = self._call_later(seconds, lambda: self._due(key))
-        earlier = self._timers.get(key)
-        if earlier is not None and earlier.when() <= timer.when():
+        due = self._now() + seconds
+        if key in self._timers:
+            earlier, timer = self._timers[key]
+            if earlier <= due:
+                return
             timer.cancel()
-            return
-        if earlier is not None:
-            earlier.cancel()
-        self._timers[key] = timer
+        self._timers[key] = due, self._call_later(seconds, lambda: self._due(key))
 
     def _due(self, key: K) -> None:
         self._timers.pop(key, None)

@@ -3,8 +3,10 @@
 Rules: what a sidecar is to be told is the newest routing that was asked for; one push a sidecar
 at a time; a push that fails is asked for again by the next look at the Deployment,
 which `settled` brings about, never by a timer here. What was acknowledged is forgotten when the
-sidecar's container was started again. Nothing is remembered across a restart of the
-controller: a push that says nothing new is cheap.
+sidecar's container was started again, and as soon as anything else is on its way to it: an answer that
+was lost does not tell which of the two it holds. Nothing is remembered across a restart of the
+controller: a push that says nothing new is cheap. An answer is hostile until shown otherwise: whatever
+runs at a pod's address wrote it.
 """
 
 from __future__ import annotations
@@ -90,6 +92,7 @@ class Sidecars:
         try:
             while sidecar.wanted is not None and sidecar.applied != sidecar.wanted:
                 routing = sidecar.wanted
+                sidecar.applied = None
                 try:
                     async with self._slots, asyncio.timeout(_PUSH_SECONDS):
                         answer = await self._put(url, uid, sidecar, routing)
@@ -105,23 +108,37 @@ class Sidecars:
         """Push; a wrong nonce (the sidecar was started again, or never met us) is answered with the right one."""
         for _ in range(3):
             self._counter += 1
-            body = encode(Document(Version(self._term, self._counter), uid, sidecar.nonce, routing))
+            version = Version(self._term, self._counter)
+            body = encode(Document(version, uid, sidecar.nonce, routing))
             headers = {SIGNATURE_HEADER: self._key.sign(body), "Content-Type": "application/json"}
-            async with self._session.put(url, data=body, headers=headers) as response:
-                text = await response.content.read(_MAX_ANSWER)
-                if response.status == 200:
-                    return decode_answer(text)
-                if response.status != 409:
+            # a redirect would have the controller send requests wherever a pod likes
+            async with self._session.put(url, data=body, headers=headers, allow_redirects=False) as response:
+                text = await _read(response.content)
+                if response.status not in (200, 409):
                     raise RemoteError(f"the sidecar answered {response.status}: {text[:200].decode(errors='replace')}")
                 answer = decode_answer(text)
             if answer.pod != uid:
                 raise RemoteError(f"another pod answers at this address ({answer.pod})")
-            if answer.applied is not None and answer.applied >= Version(self._term, self._counter):
-                if answer.applied.term > self._term:
-                    raise RemoteError(f"the sidecar follows a newer leader (term {answer.applied.term})")
-                self._counter = answer.applied.counter
+            if response.status == 200:
+                if answer.applied != version:
+                    raise RemoteError("the sidecar says yes, and names another document")
+                return answer
+            if answer.applied is not None and answer.applied.term > self._term:
+                raise RemoteError(f"the sidecar follows a newer leader (term {answer.applied.term})")
             sidecar.nonce = answer.nonce
         raise RemoteError("the sidecar refuses every nonce that it gives")
+
+
+async def _read(stream: aiohttp.StreamReader) -> bytes:
+    """The whole of an answer, which may come in pieces; cut at the bound."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in stream.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _MAX_ANSWER:
+            raise RemoteError(f"the sidecar's answer is longer than {_MAX_ANSWER} bytes")
+    return b"".join(parts)
 
 
 def _bracketed(address: str) -> str:

@@ -248,7 +248,7 @@ def _analysis(observed: Observed, status: Status, strategy: Strategy) -> tuple[S
     (Argo starts it before any request reaches the canary; its first measurements then judge
     stable.)
     """
-    wanted = strategy.analysis is not None and not status.full_promotion
+    wanted = strategy.analysis is not None and not status.full_promotion and not observed.analysis_problem
     begun = strategy.analysis is not None and status.step >= strategy.analysis.starting_step
     if not wanted or not begun or status.actual_weight == Weight.ZERO or observed.run is not None:
         return status, []
@@ -303,15 +303,16 @@ def _explain(
         phase, reason = Phase.PAUSED, Reason.PAUSED
         until = " until it is promoted"
         if step.duration is not None and status.step_started_at is not None:
-            requeue = max(0.0, status.step_started_at + step.duration - now)
+            requeue = status.step_started_at + step.duration - now
             until = f" for {step.duration:g} s"
         message = say(reason, step=status.step, steps=status.steps, until=until)
     else:
         reason = Reason.WEIGHT_SET
         message = say(reason, weight=status.weight, count=len(versions.stable_pods) + len(versions.canary_pods))
     status = replace(status, phase=phase, reason=reason, message=message)
-    left = abort.deadline_left(observed, status, strategy, now)
-    return status, _soonest(requeue, left)
+    left = abort.deadline_left(observed, status, strategy, now) if strategy.progress_deadline_abort else None
+    # a moment that is over already is nothing to wait for: what brings this on is a change in the world
+    return status, _soonest(*(t for t in (requeue, left) if t is not None and t > 0))
 
 
 def _missing_pods(target: Weight, observed: Observed, versions: Versions) -> tuple[Reason, str]:

@@ -2,10 +2,12 @@
 
 Rules:
 - List, then watch from the list's resourceVersion; list again on 410 and after any error, with
-  backoff. A list that fails half-way changes nothing.
+  backoff. A list that fails half-way changes nothing. A server that ends each watch at once is not
+  asked in a loop either.
 - Reads never go back in time for who writes: `remember` takes the API server's answer to a write,
-  and an event that is older than what is known is dropped (resourceVersions of one
-  resource are ordered numbers: KEP-5504).
+  and what is older than what is known is dropped, be it an event, an answer or a list
+  (resourceVersions of one resource are ordered numbers: KEP-5504). That an object was deleted
+  is known, too: the answer to a write may come in after the event of the deletion behind it.
 - Who listens is told of the objects that changed, old and new; what changed is theirs to compare.
 """
 
@@ -16,7 +18,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from coalmine.kube.client import ApiError, Client, GoneError
-from coalmine.kube.resources import Object, Resource, name_of, namespace_of, uid_of
+from coalmine.kube.resources import Object, Resource, name_of, namespace_of, resource_version_of, uid_of
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +27,10 @@ Key = tuple[str, str]
 Listener = Callable[[Object | None, Object | None], None]
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0
+#: A watch that the server ends sooner than this is not to be opened again at once.
+_SHORT_WATCH = 1.0
+#: Deletions that are remembered: an answer to a write is out for seconds at most.
+_DELETIONS = 4096
 
 
 class Cache:
@@ -35,8 +41,10 @@ class Cache:
         self._resource = resource
         self._labels = labels
         self._objects: dict[Key, Object] = {}
+        self._deleted: dict[str, str] = {}  # the resourceVersion by uid, the oldest first
         self._listeners: list[Listener] = []
         self._relisted: list[Callable[[], None]] = []
+        self._wait = _FIRST_WAIT
         self.synced = asyncio.Event()
 
     def listen(self, listener: Listener) -> None:
@@ -58,33 +66,35 @@ class Cache:
         """Take the API server's answer to a write of ours."""
         self._put(obj)
 
-    def forget(self, namespace: str, name: str) -> None:
-        """An object of ours that the API server says is gone."""
-        old = self._objects.pop((namespace, name), None)
-        if old is not None:
-            self._tell(old, None)
-
     async def run(self) -> None:
         """List and watch for ever. Cancelled to end."""
-        wait = _FIRST_WAIT
+        clock = asyncio.get_running_loop().time
         while True:
             try:
                 version = await self._list()
                 while True:
+                    began = clock()
                     version = await self._watch(version)
-                    wait = _FIRST_WAIT
+                    if clock() < began + _SHORT_WATCH:
+                        await self._pause()
             except GoneError:
                 _log.info("%s: the watch is too old, listing again", self._resource.plural)
+                await self._pause()
             except ApiError as error:
-                _log.warning("%s: %s; listing again in %.1f s", self._resource.plural, error, wait)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
+                _log.warning("%s: %s; listing again in %.1f s", self._resource.plural, error, self._wait)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait, and longer the next time; an event ends that."""
+        wait, self._wait = self._wait, min(self._wait * 2, _LONGEST_WAIT)
+        await asyncio.sleep(wait)
 
     async def _list(self) -> str:
         items, version = await self._client.list(self._resource, labels=self._labels)
-        gone = set(self._objects) - {(namespace_of(o), name_of(o)) for o in items}
-        for key in gone:
-            self._tell(self._objects.pop(key), None)
+        for key in set(self._objects) - {(namespace_of(o), name_of(o)) for o in items}:
+            known = resource_version_of(self._objects[key])
+            if not version.isdecimal() or not _later(known, version):  # else it was made while we listed
+                self._drop(key, version)
         for item in items:
             self._put(item)
         self.synced.set()
@@ -93,7 +103,9 @@ class Cache:
         return version
 
     async def _watch(self, version: str) -> str:
+        """Follow one watch to its end; returns where the next one begins."""
         async for event in self._client.watch(self._resource, None, version, labels=self._labels):
+            self._wait = _FIRST_WAIT
             version = str(event.object["metadata"].get("resourceVersion", version))
             if event.type == "BOOKMARK":
                 continue
@@ -101,8 +113,9 @@ class Cache:
                 key = namespace_of(event.object), name_of(event.object)
                 known = self._objects.get(key)
                 if known is not None and uid_of(known) == uid_of(event.object):
-                    del self._objects[key]
-                    self._tell(known, None)
+                    self._drop(key, version)
+                else:
+                    self._bury(uid_of(event.object), version)
             else:
                 self._put(event.object)
         return version
@@ -110,20 +123,35 @@ class Cache:
     def _put(self, obj: Object) -> None:
         key = namespace_of(obj), name_of(obj)
         old = self._objects.get(key)
-        if old is not None and uid_of(old) == uid_of(obj) and not _newer(obj, old):
+        version = resource_version_of(obj)
+        if old is not None and not _later(version, resource_version_of(old)):
+            return
+        if uid_of(obj) in self._deleted and not _later(version, self._deleted[uid_of(obj)]):
             return
         obj.setdefault("apiVersion", self._resource.api_version)
         obj.setdefault("kind", self._resource.kind)
         self._objects[key] = obj
         self._tell(old, obj)
 
+    def _drop(self, key: Key, version: str) -> None:
+        """It was deleted, or no longer matches `labels`, at `version`."""
+        old = self._objects.pop(key)
+        self._bury(uid_of(old), version)
+        self._tell(old, None)
+
+    def _bury(self, uid: str, version: str) -> None:
+        self._deleted.pop(uid, None)
+        if uid:
+            self._deleted[uid] = version
+        while len(self._deleted) > _DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
+
     def _tell(self, old: Object | None, new: Object | None) -> None:
         for listener in self._listeners:
             listener(old, new)
 
 
-def _newer(obj: Object, than: Object) -> bool:
-    new, old = obj["metadata"].get("resourceVersion", ""), than["metadata"].get("resourceVersion", "")
-    if new.isdigit() and old.isdigit():
-        return int(new) > int(old)
-    return bool(new != old)
+def _later(version: str, than: str) -> bool:
+    if version.isdecimal() and than.isdecimal():
+        return int(version) > int(than)
+    return version != than

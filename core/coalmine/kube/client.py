@@ -30,7 +30,9 @@ JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 
-_REQUEST_SECONDS: Final = 8.0
+#: An object is at most about 3 MiB (etcd refuses more than 1.5 MiB, stored more densely): a longer event
+#: is no Kubernetes answering.
+_MAX_EVENT: Final = 16 << 20
 #: The server is asked to end a watch after this long, so that a dead connection is noticed
 #: at the latest a little after.
 _WATCH_SECONDS: Final = 240
@@ -76,6 +78,9 @@ def api_error(status: int, body: Mapping[str, Any] | None, text: str = "") -> Ap
 
 class Client:
     """A connection to one API server. Made by `connect`, closed by `close` or `async with`."""
+
+    #: Time limit of a request; of a watch, that of its connection.
+    request_seconds: float = 8.0
 
     def __init__(self, library_client: Any, namespace: str = "default") -> None:
         self._library = library_client
@@ -180,14 +185,10 @@ class Client:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         } | _selectors(labels, fields)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_SECONDS, sock_read=_WATCH_SECONDS + 30)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.request_seconds, sock_read=_WATCH_SECONDS + 30)
         async with self._request("GET", resource.path(namespace), query=query, timeout=timeout) as response:
-            async for line in response.content:
-                try:
-                    raw = json.loads(line)
-                    event = Event(raw["type"], raw["object"])
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ApiError(0, "BadWatch", f"a watch event is malformed: {error}") from error
+            async for line in _lines(response.content):
+                event = _event(line)
                 if event.type == "ERROR":
                     raise api_error(int(event.object.get("code") or 0), event.object)
                 yield event
@@ -249,7 +250,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Object:
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self.request_seconds)
         async with self._request(
             method, path, body, query=query, content_type=content_type, timeout=timeout
         ) as response:
@@ -286,7 +287,7 @@ class Client:
                 method, url, params=query, data=data, headers=headers, timeout=timeout
             ) as response:
                 if response.status >= 400:
-                    text = await response.text()
+                    text = await response.text(errors="replace")  # what stands in between may say it in any encoding
                     try:
                         status = json.loads(text)
                     except ValueError:
@@ -296,6 +297,37 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             detail = str(error) or type(error).__name__
             raise ApiError(0, "Unreachable", f"the API server cannot be reached: {detail}") from error
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a watch. (The stream's own lines end at 128 KiB, in an exception; objects do not.)
+
+    What the server's end cuts off is passed on too: it is no JSON, and is refused as such.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in stream.iter_any():
+        *whole, rest = chunk.split(b"\n")
+        for end in whole:
+            yield b"".join((*parts, end))
+            parts, size = [], 0
+        parts.append(rest)
+        size += len(rest)
+        if size > _MAX_EVENT:
+            raise ApiError(0, "BadWatch", f"a watch event is longer than {_MAX_EVENT} bytes")
+    if size:
+        yield b"".join(parts)
+
+
+def _event(line: bytes) -> Event:
+    try:
+        raw = json.loads(line)
+        event = Event(str(raw["type"]), dict(raw["object"]))
+        if event.type != "ERROR":
+            event.object["metadata"].get("resourceVersion")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ApiError(0, "BadWatch", f"a watch event is malformed: {error}") from error
+    return event
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:

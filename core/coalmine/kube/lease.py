@@ -7,9 +7,12 @@ does not notice that the task which leads has died, and it does not release the 
 Rules, as client-go's leaderelection has them:
 - A Lease whose renewTime, as seen by our own clock since it last changed, is older than its duration
   may be taken; times written by others are never compared with our clock.
-- Taking it raises leaseTransitions by one, in the same guarded write: that number is the term.
-- Who cannot renew within the renew deadline stops leading, at once and for good: `lead` raises.
-  The deadline is shorter than the duration by more than one request's time limit.
+- Taking it raises leaseTransitions by one, in the same guarded write: that number is the term. A Lease
+  that is made anew starts at the minutes since 2020: a sidecar that outlived an earlier installation
+  (whose Lease went with its namespace) refuses terms lower than the one it knows.
+- Who cannot renew within the renew deadline stops leading, at once and for good: `lead` raises. The
+  deadline is counted from before the last good write was sent, so it always ends before
+  another one, who counts the longer duration from seeing that write, may take the Lease.
 - A clean end gives the Lease up, so that a successor need not wait.
 """
 
@@ -27,6 +30,10 @@ from coalmine.model.durations import format_time
 from coalmine.model.errors import RemoteError
 
 _log = logging.getLogger(__name__)
+
+
+#: 2020-01-01T00:00:00Z in Unix time. leaseTransitions is an int32: minutes last for four thousand years.
+_EPOCH = 1_577_836_800
 
 
 class LeadershipLostError(RemoteError):
@@ -65,6 +72,7 @@ class Elector:
         self._monotonic = monotonic
         self._seen: tuple[object, ...] = ()
         self._seen_at = 0.0
+        self._renewed = 0.0  # when the last good write was sent
 
     async def lead(self, work: Callable[[int], Awaitable[None]]) -> None:
         """Wait for the Lease, then run `work(term)` while it is ours.
@@ -101,10 +109,12 @@ class Elector:
         if lease is None:
             metadata = {"name": self._name, "namespace": self._namespace}
             fresh = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+            term = max(1, int(self._wall() - _EPOCH) // 60)
+            self._renewed = self._monotonic()
             with contextlib.suppress(ConflictError):
-                return await self._client.create(LEASES, self._namespace, {**fresh, "spec": self._spec(1)})
+                return await self._client.create(LEASES, self._namespace, {**fresh, "spec": self._spec(term)})
             return None
-        spec = lease["spec"]
+        spec = lease.get("spec") or {}
         record = (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("leaseTransitions"))
         if record != self._seen:
             self._seen, self._seen_at = record, self._monotonic()
@@ -113,35 +123,47 @@ class Elector:
         if holder and self._monotonic() < self._seen_at + duration:
             return None
         term = int(spec.get("leaseTransitions") or 0) + 1
+        self._renewed = self._monotonic()
         with contextlib.suppress(ConflictError):
             return await self._client.replace(LEASES, self._namespace, {**lease, "spec": self._spec(term)})
         return None
 
     async def _keep(self, lease: Object) -> None:
         """Renew until it fails for as long as the renew deadline."""
-        renewed = self._monotonic()
         while True:
-            await asyncio.sleep(self._timing.retry)
+            left = self._renewed + self._timing.renew_deadline - self._monotonic()
             try:
-                async with asyncio.timeout(max(0.1, renewed + self._timing.renew_deadline - self._monotonic())):
-                    spec = {**lease["spec"], "renewTime": format_time(self._wall())}
-                    lease = await self._client.replace(LEASES, self._namespace, {**lease, "spec": spec})
-                renewed = self._monotonic()
-            except (ApiError, TimeoutError) as error:
-                _log.warning("lease: cannot renew: %s", error or "timeout")
-                if self._monotonic() >= renewed + self._timing.renew_deadline:
-                    raise LeadershipLostError("the Lease could not be renewed in time") from error
-                with contextlib.suppress(ApiError):
-                    current = await self._client.get(LEASES, self._namespace, self._name)
-                    if current["spec"].get("holderIdentity") != self._identity:
-                        raise LeadershipLostError("somebody else holds the Lease") from error
-                    lease = current
+                # one limit for the wait and for whatever the API server does to us
+                async with asyncio.timeout(left):
+                    await asyncio.sleep(min(self._timing.retry, max(left / 2, self._timing.retry / 4)))
+                    lease = await self._renew(lease)
+            except TimeoutError as error:
+                raise LeadershipLostError("the Lease could not be renewed in time") from error
+
+    async def _renew(self, lease: Object) -> Object:
+        """One try; the Lease as it is then."""
+        sent = self._monotonic()
+        spec = {**lease["spec"], "renewTime": format_time(self._wall())}
+        try:
+            lease = await self._client.replace(LEASES, self._namespace, {**lease, "spec": spec})
+        except ApiError as error:
+            _log.warning("lease: cannot renew: %s", error)
+        else:
+            self._renewed = sent
+            return lease
+        try:
+            current = await self._client.find(LEASES, self._namespace, self._name)
+        except ApiError:
+            return lease
+        if current is None or (current.get("spec") or {}).get("holderIdentity") != self._identity:
+            raise LeadershipLostError("somebody else holds the Lease, or deleted it")
+        return current
 
     async def _give_up(self) -> None:
         with contextlib.suppress(ApiError, TimeoutError):
             async with asyncio.timeout(2):
                 lease = await self._client.get(LEASES, self._namespace, self._name)
-                if lease["spec"].get("holderIdentity") == self._identity:
+                if (lease.get("spec") or {}).get("holderIdentity") == self._identity:
                     spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
                     await self._client.replace(LEASES, self._namespace, {**lease, "spec": spec})
 

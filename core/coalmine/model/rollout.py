@@ -116,7 +116,7 @@ class Revision:
         return cls(
             str(raw.get("fingerprint", "")),
             str(raw.get("replicaSet", "")),
-            int(raw.get("revision", 0)),
+            _natural(raw, "revision"),
             tuple(str(i) for i in raw.get("images", ())),
         )
 
@@ -272,12 +272,12 @@ class Status:
             phase=Phase(raw.get("phase", Phase.HEALTHY)),
             reason=str(raw.get("reason", "")),
             message=str(raw.get("message", "")),
-            observed_generation=int(raw.get("observedGeneration", 0)),
+            observed_generation=_natural(raw, "observedGeneration"),
             stable=Revision.from_json(raw.get("stable") or {}),
             canary=Revision.from_json(raw["canary"]) if raw.get("canary") else None,
-            attempt=int(raw.get("attempt", 0)),
-            step=int(raw.get("step", 0)),
-            steps=int(raw.get("steps", 0)),
+            attempt=_natural(raw, "attempt"),
+            step=_natural(raw, "step"),
+            steps=_natural(raw, "steps"),
             step_started_at=moment("stepStartedAt"),
             weight=Weight.parse(raw.get("weight", 0), "status.weight"),
             actual_weight=Weight.parse(raw.get("actualWeight", 0), "status.actualWeight"),
@@ -289,17 +289,24 @@ class Status:
             abort_reason=str(raw.get("abortReason", "")),
             abort_message=str(raw.get("abortMessage", "")),
             progressed_at=moment("progressedAt"),
-            best_available=int(raw.get("bestAvailable", 0)),
+            best_available=_natural(raw, "bestAvailable"),
             handover_at=moment("handoverAt"),
             withdrawn_at=moment("withdrawnAt"),
             analysis_run=str(raw.get("analysisRun", "")),
             inconclusive_passed=bool(raw.get("inconclusivePassed", False)),
             replicas=Replicas(
-                int(raw.get("replicas", 0)),
-                int(raw.get("currentReplicas", 0)),
-                int(raw.get("updatedReplicas", 0)),
-                int(raw.get("readyReplicas", 0)),
-                int(raw.get("availableReplicas", 0)),
+                _natural(raw, "replicas"),
+                _natural(raw, "currentReplicas"),
+                _natural(raw, "updatedReplicas"),
+                _natural(raw, "readyReplicas"),
+                _natural(raw, "availableReplicas"),
             ),
             conditions=tuple(Condition.from_json(c) for c in raw.get("conditions", ())),
         )
+
+
+def _natural(raw: Mapping[str, Any], key: str) -> int:
+    value = raw.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise ValueError(f"{key} must be a whole number")
+    return value

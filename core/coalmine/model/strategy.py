@@ -171,7 +171,7 @@ class _Loader(yaml.SafeLoader):
         if number and isinstance(node, yaml.ScalarNode) and len(node.value) > _MAX_SCALAR:
             raise yaml.constructor.ConstructorError(None, None, "the number is too long", node.start_mark)
         try:
-            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
             # a date of the 13th month, an explicit tag on a value that it does not fit: the
             # library's constructors raise whatever Python does

@@ -120,8 +120,8 @@ def encode(document: Document) -> bytes:
     ).encode()
 
 
-#: What reading JSON of the wrong shape raises.
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+#: What reading JSON of the wrong shape raises, here or in Python.
+_MALFORMED: Final = (RemoteError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 
 
 def decode(body: bytes) -> Document:
@@ -140,8 +140,6 @@ def decode(body: bytes) -> Document:
                 drain=_flag(raw, "drain", False),
             ),
         )
-    except RemoteError:
-        raise
     except _MALFORMED as error:
         raise RemoteError(f"the configuration document is malformed: {error}") from error
 
@@ -157,41 +155,41 @@ def _arm(raw: Any) -> Arm:
 def _list(raw: Mapping[str, Any], key: str, default: list[Any] | None) -> list[Any]:
     value = raw[key] if default is None else raw.get(key, default)
     if not isinstance(value, list):
-        raise RemoteError(f"the field {key} must be a list")
+        raise RemoteError(f"{key} must be a list")
     return value
 
 
 def _path(value: object) -> str:
     if not isinstance(value, str):
-        raise RemoteError("the field localPaths must be strings")
+        raise RemoteError("localPaths must be strings")
     return value
 
 
 def _flag(raw: Mapping[str, Any], key: str, default: bool) -> bool:
     value = raw.get(key, default)
     if not isinstance(value, bool):
-        raise RemoteError(f"the field {key} must be true or false")
+        raise RemoteError(f"{key} must be true or false")
     return value
 
 
 def _text(raw: Mapping[str, Any], key: str) -> str:
     value = raw[key]
     if not isinstance(value, str) or len(value) > 256:
-        raise RemoteError(f"the field {key} must be a short string")
+        raise RemoteError(f"{key} must be a short string")
     return value
 
 
 def _whole(raw: Mapping[str, Any], key: str) -> int:
     value = raw[key]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
-        raise RemoteError(f"the field {key} must be a whole number")
+        raise RemoteError(f"{key} must be a whole number")
     return value
 
 
 def _port(raw: Mapping[str, Any], key: str) -> int:
     value = _whole(raw, key)
     if not 1 <= value <= 65_535:
-        raise RemoteError(f"the field {key} must be a port")
+        raise RemoteError(f"{key} must be a port")
     return value
 
 
@@ -285,8 +283,6 @@ def decode_answer(body: bytes) -> Answer:
                 for name, c in dict(raw.get("counters", {})).items()
             },
         )
-    except RemoteError:
-        raise
     except _MALFORMED as error:
         raise RemoteError(f"the sidecar's answer is malformed: {error}") from error
 
@@ -297,14 +293,14 @@ _MAX_COUNTS: Final = 64
 
 def _counts(raw: Any) -> tuple[int, ...]:
     if not isinstance(raw, list) or len(raw) > _MAX_COUNTS:
-        raise RemoteError("the sidecar's answer is malformed: counters must be short lists")
+        raise RemoteError("counters must be short lists")
     return tuple(_whole({"counter": n}, "counter") for n in raw)
 
 
 def _milliseconds(raw: Any) -> float:
     value = float(raw)
     if not 0 <= value < float("inf"):
-        raise RemoteError("the sidecar's answer is malformed: latencyMs must be a number")
+        raise RemoteError("latencyMs must be a number")
     return value
 
 

@@ -218,7 +218,9 @@ class App:
     async def history(self, resource: Resource, since: str) -> list[tuple[str, Object]]:
         """Everything that happened to the objects of `resource` since `version` was asked."""
         mark = str(next(_marks))
-        (one, *_), _ = await self.lab.client.list(resource, self.namespace)
+        items, _ = await self.lab.client.list(resource, self.namespace)
+        # one that is on its way out may be gone before it is marked
+        one = next(item for item in items if not item["metadata"].get("deletionTimestamp"))
         # a label moves no generation and matches no selector: it only ends the watch
         patch = {"metadata": {"labels": {_MARKER: mark}}}
         await self.lab.client.patch(resource, self.namespace, name_of(one), patch)
