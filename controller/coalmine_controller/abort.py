@@ -13,53 +13,52 @@ from dataclasses import replace
 
 from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Phase, Status, Wish
-from coalmine.model.strategy import Pause, Strategy
+from coalmine.model.strategy import Strategy
 from coalmine.model.weights import Weight
+from coalmine_controller import analysing, explain, sizing
 from coalmine_controller.actions import (
     Action,
     ClearFailed,
     ClearFailure,
     Emit,
+    Hide,
     MarkFailed,
     ReportFailure,
     ScaleCanary,
-    StopAnalysis,
 )
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Observed
-from coalmine_controller.routing import local, unsynced
+from coalmine_controller.routing import everybody, local, unready, unsynced
 from coalmine_controller.sweep import drained, sweep
 from coalmine_controller.versions import Versions
-
 
 #: Until the next look in a retry, should no event bring it about.
 _AGAIN = 1.0
 
 
-def reason_to(observed: Observed, status: Status, strategy: Strategy, now: float) -> tuple[Reason, str] | None:
-    """Why this attempt must be aborted now, or None."""
+def demanded(observed: Observed, status: Status) -> tuple[Reason, str] | None:
+    """Whether a person or the analysis demands an abort now: why, and in which words."""
     if status.canary is not None and observed.wishes.abort == Wish(status.canary.fingerprint, status.attempt):
         return Reason.ABORTED_BY_USER, say(Reason.ABORTED_BY_USER)
-    run = observed.run
-    if run is not None and run.phase in ("Failed", "Error") and not status.full_promotion:
+    run = analysing.failed(observed, status)
+    if run is not None:
         detail = run.message or f"analysis {run.name} ended {run.phase}"
         return Reason.ANALYSIS_FAILED, say(Reason.ANALYSIS_FAILED, detail=detail)
-    left = deadline_left(observed, status, strategy, now)
-    if left is not None and left <= 0 and strategy.progress_deadline_abort:
-        seconds = f"{observed.deployment.progress_deadline:g}"
-        return Reason.DEADLINE_EXCEEDED, say(Reason.DEADLINE_EXCEEDED, seconds=seconds, detail=status.message)
     return None
 
 
-def deadline_left(observed: Observed, status: Status, strategy: Strategy, now: float) -> float | None:
-    """Seconds until the progress deadline; None where none runs: in a pause, or when a person stopped it."""
-    if status.progressed_at is None or status.phase == Phase.PAUSED or observed.deployment.replicas == 0:
+def overdue(observed: Observed, status: Status, now: float) -> tuple[Reason, str] | None:
+    """Whether the rollout has waited without progress for longer than its deadline."""
+    left = deadline_left(observed, status, now)
+    if left is None or left > 0:
         return None
-    in_step = status.step < len(strategy.steps)
-    reached = status.actual_weight == strategy.weight_at(status.step)
-    if in_step and reached and isinstance(strategy.steps[status.step], Pause):
-        return None
-    if status.full_at is not None and now < status.full_at + strategy.scale_down_delay:
+    seconds = f"{observed.deployment.progress_deadline:g}"
+    return Reason.DEADLINE_EXCEEDED, say(Reason.DEADLINE_EXCEEDED, seconds=seconds, detail=status.message)
+
+
+def deadline_left(observed: Observed, status: Status, now: float) -> float | None:
+    """Seconds until the progress deadline; None while its clock does not run."""
+    if not status.waiting or status.progressed_at is None:
         return None
     return status.progressed_at + observed.deployment.progress_deadline - now
 
@@ -81,7 +80,7 @@ def begin(observed: Observed, versions: Versions, now: float, reason: Reason, me
     )
     decision = stay(replace(observed, status=status), versions, now)
     event = Emit(Reason.ABORTED, say(Reason.ABORTED, why=message), warning=True)
-    return replace(decision, actions=(event, *decision.actions), urgent=True)
+    return replace(decision, actions=(*decision.actions, event), urgent=True)
 
 
 def stay(observed: Observed, versions: Versions, now: float) -> Decision:
@@ -100,11 +99,14 @@ def stay(observed: Observed, versions: Versions, now: float) -> Decision:
         control=(),
         full_at=None,
         handover_at=None,
+        waiting=False,
         aborted_at=now if observed.status.aborted_at is None else observed.status.aborted_at,
         withdrawn_at=now if observed.status.withdrawn_at is None else observed.status.withdrawn_at,
     )
     routes = local(observed, versions)
-    synced = unsynced(observed, routes) is None
+    lagging = unsynced(observed, routes)
+    synced = lagging is None
+    status = replace(status, conditions=explain.merged(status.conditions, explain.synced_condition(lagging, now)))
     if synced:
         status = replace(status, actual_weight=Weight.ZERO)
 
@@ -116,25 +118,27 @@ def stay(observed: Observed, versions: Versions, now: float) -> Decision:
         actions.append(MarkFailed())
     elif d.reported_failure != d.fingerprint:
         actions.append(ReportFailure(status.abort_message))
-    if observed.run is not None and not observed.run.over and not observed.run.terminated:
-        actions.append(StopAnalysis(observed.run.name))
+    actions += analysing.stop(observed)
+    actions += sizing.hide_from_scaling(observed, versions)
+    needs_live = not observed.live and any(isinstance(a, Hide) for a in actions)
     requeue = None
     canary, delay = versions.canary, strategy.abort_scale_down_delay
-    if canary is not None and canary.replicas and delay is not None:
-        assert status.aborted_at is not None
-        left = status.aborted_at + delay - now
+    if canary is not None and canary.replicas and (delay is not None or sizing.bare(versions.canary_pods)):
+        left = status.aborted_at + (delay or 0.0) - now if status.aborted_at is not None else 0.0
         whole = d.available >= d.replicas
-        if left <= 0 and whole and drained(versions.canary_pods, status, synced=synced, now=now):
+        ready = left <= 0 and whole and drained(versions.canary_pods, status, synced=synced, now=now)
+        if ready or sizing.bare(versions.canary_pods):  # one without a sidecar takes requests unweighed
             actions.append(ScaleCanary(canary.name, 0, canary.min_ready))
-        else:
+        elif whole:
             requeue = max(left, 1.0)
     swept = sweep(observed, versions, status, synced=synced, now=now)
     gone = not versions.leftovers and (canary is None or not canary.current)
-    status = replace(swept.status, routed=not (synced and gone))
+    # also a sidecar that could not be reached must learn it: `routed` stands until then
+    status = replace(swept.status, routed=not (gone and everybody(observed, routes)))
     if not status.routed:
-        routes = {}
+        routes = unready(routes, observed.pods)
     times = [t for t in (requeue, swept.requeue_after) if t is not None]
-    return Decision(status, (*actions, *swept.actions), routes, min(times, default=None))
+    return Decision(status, (*actions, *swept.actions), routes, min(times, default=None), needs_live)
 
 
 def _retry(observed: Observed, status: Status, now: float) -> Decision:
@@ -145,18 +149,5 @@ def _retry(observed: Observed, status: Status, now: float) -> Decision:
         return Decision(status, (ClearFailed(),), requeue_after=_AGAIN)
     if d.reported_failure is not None:
         return Decision(status, (ClearFailure(),), requeue_after=_AGAIN)
-    fresh = Status(
-        phase=Phase.PROGRESSING,
-        observed_generation=status.observed_generation,
-        stable=status.stable,
-        canary=status.canary,
-        attempt=status.attempt + 1,
-        steps=status.steps,
-        step_started_at=now,
-        routed=True,
-        progressed_at=now,
-        replicas=status.replicas,
-        conditions=status.conditions,
-    )
     event = Emit(Reason.RETRIED, say(Reason.RETRIED, images=", ".join(d.images)))
-    return Decision(fresh, (event,), requeue_after=_AGAIN)
+    return Decision(status.next_attempt(now), (*analysing.stop(observed), event), requeue_after=_AGAIN)

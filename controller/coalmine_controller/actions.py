@@ -135,7 +135,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class EndHandover:
-    """Drop `handover` after an early release."""
+    """Drop `handover` after an early release. When the native update did not complete, `stable` goes, too:
+    what comes next, a way back above all, is the native controller's."""
+
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ out even when its status cannot be written.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,10 +21,12 @@ from coalmine.kube.resources import (
     ROLLOUTS,
     Object,
     resource_version_of,
+    uid_of,
 )
 from coalmine.model import names
 from coalmine.model.condition import failure_condition, paused_condition
 from coalmine.model.durations import format_time
+from coalmine.model.errors import SpecError
 from coalmine.model.rollout import Status
 from coalmine_controller import actions as do
 from coalmine_controller import canary_set
@@ -31,10 +34,13 @@ from coalmine_controller.background import build
 from coalmine_controller.convert import deployment_from, sidecar_boot
 from coalmine_controller.decision import Decision
 from coalmine_controller.events import Recorder
+from coalmine_controller.observe import is_run_of
 from coalmine_controller.observed import Deployment, Observed, ReplicaSet
 from coalmine_controller.sidecars import Sidecars
 from coalmine_controller.versions import sort_out
 from coalmine_controller.world import World
+
+_log = logging.getLogger(__name__)
 
 
 class Applier:
@@ -65,8 +71,10 @@ class Applier:
     async def _write_status(self, observed: Observed, status: Status) -> None:
         d = observed.deployment
         rollout = self._world.rollouts.get(d.namespace, d.name)
-        if rollout is None or not observed.rollout_exists:
+        if not observed.rollout_exists:
             return
+        if rollout is None:
+            raise ConflictError(409, "Conflict", f"the Rollout {d.namespace}/{d.name} is gone")
         body = status.to_json()
         if body == rollout.get("status"):
             return
@@ -140,8 +148,10 @@ class _Hands:
                 await self._report(paused_condition(format_time(self._wall())[:19] + "Z"))
             case do.BeginHandover():
                 await self._annotate({names.HANDOVER: d.fingerprint})
-            case do.CancelHandover() | do.EndHandover():
+            case do.CancelHandover():
                 await self._annotate({names.HANDOVER: None})
+            case do.EndHandover():
+                await self._annotate({names.HANDOVER: None} | ({} if action.complete else {names.STABLE: None}))
             case do.Relabel():
                 await self._patch_set(action.name, canary_set.show(d, self._set(action.name)))
             case do.Release():
@@ -196,7 +206,14 @@ class _Hands:
 
     async def _create_rollout(self) -> None:
         d = self._deployment
-        created = await self._client.create(ROLLOUTS, d.namespace, rollout_object(d))
+        try:
+            created = await self._client.create(ROLLOUTS, d.namespace, rollout_object(d))
+        except ConflictError:
+            left = await self._client.find(ROLLOUTS, d.namespace, d.name)
+            if left is not None and not left["metadata"].get("ownerReferences"):
+                # of an earlier Deployment that was deleted with --cascade=orphan: nobody else will
+                await self._client.delete(ROLLOUTS, d.namespace, d.name, uid=uid_of(left))
+            raise
         self._world.rollouts.remember(created)
 
     async def _evict(self, name: str) -> None:
@@ -206,17 +223,31 @@ class _Hands:
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": namespace},
         }
-        await self._client.create(PODS, namespace, eviction, "eviction")
+        try:
+            await self._client.create(PODS, namespace, eviction, "eviction")
+        except ApiError as error:
+            if error.status not in (404, 429):  # gone; or its disruption budget says not now
+                raise
+            _log.info("%s/%s: pod %s is not evicted: %s", namespace, self._deployment.name, name, error)
 
     async def _start_analysis(self, name: str) -> None:
         d = self._deployment
         rollout = self._world.rollouts.get(d.namespace, d.name)
+        if rollout is None:
+            raise ConflictError(409, "Conflict", f"the Rollout {d.namespace}/{d.name} is gone")
         observed = replace(self._observed, deployment=d)
-        run = build(self._world, observed, sort_out(observed), name, rollout)
+        try:
+            run = build(self._world, observed, sort_out(observed), name, rollout)
+        except SpecError as error:  # changed since it was observed: the next look says so in the status
+            _log.warning("%s/%s: no analysis is started: %s", d.namespace, d.name, error)
+            return
         try:
             created = await self._client.create(ANALYSIS_RUNS, d.namespace, run)
-        except ConflictError:  # made by an earlier pass, whose event is on its way
+        except ConflictError:
             created = await self._client.get(ANALYSIS_RUNS, d.namespace, name)
+            if not is_run_of(created, rollout):
+                raise  # an earlier Rollout's, being collected
+            # else made by an earlier pass, whose event is on its way
         self._world.runs.remember(created)
 
     async def _stop_analysis(self, name: str) -> None:

@@ -81,12 +81,14 @@ def hidden_set(deployment: Deployment, replicas: int) -> Object:
 
 
 def hide(deployment: Deployment, replica_set: ReplicaSet) -> Object:
-    """Merge patch that hides an older revision's ReplicaSet, which is at 0."""
+    """Merge patch that hides an older revision's ReplicaSet, which is at 0: to use it as the canary, or to keep
+    the Deployment from scaling it."""
     labels = labels_of(replica_set.raw)
     return _merge(
         replica_set,
         labels={k: None for k in labels if k != names.SIDECAR_LABEL} | {names.SIDECAR_LABEL: names.LABEL_TRUE},
-        annotations=_marks(deployment) | {names.HIDDEN_LABELS: json.dumps(labels, sort_keys=True)},
+        annotations=_marks(deployment)
+        | {names.FINGERPRINT: replica_set.fingerprint, names.HIDDEN_LABELS: json.dumps(labels, sort_keys=True)},
     )
 
 

@@ -36,7 +36,6 @@ def deployment_from(raw: Object) -> Deployment:
     counts = [int(status.get(k) or 0) for k in ("updatedReplicas", "replicas", "availableReplicas")]
     current = int(status.get("observedGeneration") or 0) >= generation
     progressing: Object = next((c for c in status.get("conditions") or () if c.get("type") == "Progressing"), {})
-    surge, unavailable = _rolling(spec, replicas)
     return Deployment(
         namespace=namespace_of(raw),
         name=name_of(raw),
@@ -45,8 +44,7 @@ def deployment_from(raw: Object) -> Deployment:
         fingerprint=fingerprint(spec["template"]),
         replicas=replicas,
         min_ready=int(spec.get("minReadySeconds") or 0),
-        max_surge=surge,
-        max_unavailable=unavailable,
+        max_surge=_max_surge(spec, replicas),
         progress_deadline=float(spec.get("progressDeadlineSeconds") or _DEFAULT_DEADLINE),
         paused=paused,
         hold=annotations.get(names.HOLD),
@@ -59,6 +57,7 @@ def deployment_from(raw: Object) -> Deployment:
         if spec["template"].get("metadata")
         else False,
         complete=current and not paused and counts == [replicas] * 3,
+        updated=counts[0],
         available=counts[2],
         progressing_reason=str(progressing.get("reason", "")),
         reported_failure=failed_fingerprint(progressing),
@@ -77,19 +76,12 @@ def _strategy(text: str | None) -> Strategy | SpecError | None:
         return error
 
 
-def _rolling(spec: Object, replicas: int) -> tuple[int, int]:
-    """maxSurge rounded up, maxUnavailable rounded down, not both 0 (deploymentutil.ResolveFenceposts)."""
-    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
-
-    def resolve(value: Any, up: bool) -> int:
-        if isinstance(value, str) and value.endswith("%"):
-            part = replicas * int(value[:-1]) / 100
-            return math.ceil(part) if up else math.floor(part)
-        return int(value)
-
-    surge = resolve(rolling.get("maxSurge", "25%"), True)
-    unavailable = resolve(rolling.get("maxUnavailable", "25%"), False)
-    return (surge, 1) if surge == unavailable == 0 else (surge, unavailable)
+def _max_surge(spec: Object, replicas: int) -> int:
+    """maxSurge in pods, a percentage rounded up (deploymentutil.ResolveFenceposts)."""
+    value: Any = ((spec.get("strategy") or {}).get("rollingUpdate") or {}).get("maxSurge", "25%")
+    if isinstance(value, str) and value.endswith("%"):
+        return math.ceil(replicas * int(value[:-1]) / 100)
+    return int(value)
 
 
 def _images(template: Object) -> tuple[str, ...]:
@@ -142,16 +134,16 @@ def pod_from(raw: Object) -> Pod:
         injection = Injection.from_json(annotations[names.INJECTED]) if names.INJECTED in annotations else None
     except RemoteError:
         injection = None
+    finished = status.get("phase") in ("Succeeded", "Failed")  # evicted by its node, say: nobody is there
     return Pod(
         name=name_of(raw),
         uid=uid_of(raw),
         replica_set=str(controller["name"]) if controller else "",
-        address=str(status.get("podIP") or ""),
-        ready=ready,
-        terminating=bool(raw["metadata"].get("deletionTimestamp")) or status.get("phase") in ("Succeeded", "Failed"),
+        address="" if finished else str(status.get("podIP") or ""),
+        ready=ready and not finished,
+        terminating=finished or bool(raw["metadata"].get("deletionTimestamp")),
         created=parse_time(raw["metadata"]["creationTimestamp"]),
         injection=injection,
-        skipped=names.SKIPPED in annotations,
         waiting=_waiting(status),
     )
 

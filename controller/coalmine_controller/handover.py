@@ -19,6 +19,7 @@ from dataclasses import replace
 from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Phase, Status
 from coalmine.model.weights import Weight
+from coalmine_controller import abort, analysing
 from coalmine_controller.actions import (
     Action,
     BeginHandover,
@@ -27,12 +28,11 @@ from coalmine_controller.actions import (
     EndHandover,
     Relabel,
     Release,
-    StopAnalysis,
 )
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Observed
 from coalmine_controller.routing import local, split
-from coalmine_controller.versions import Versions
+from coalmine_controller.versions import Versions, targets
 
 #: The native controller answers a write within milliseconds, and its answer is an event: this
 #: only bounds how long a lost one can matter.
@@ -51,9 +51,10 @@ def preconditions(observed: Observed, versions: Versions) -> str | None:
     available = sum(r.available for r in versions.stable)
     if versions.older is not None:
         return f"ReplicaSet {versions.older.name} has the same template"
-    if d.replicas == 0 or not canary.replicas == canary.current == canary.available == d.replicas:
-        return f"{canary.available} of {d.replicas} canary pods are available"
-    if stable != d.replicas or sum(1 for r in versions.stable if r.replicas) != 1:
+    ready = min(canary.available, len(targets(versions.canary_pods)))
+    if d.replicas == 0 or not canary.replicas == canary.current == ready == d.replicas:
+        return f"{ready} of {d.replicas} canary pods are available"
+    if [r.replicas for r in versions.stable if r.replicas] not in ([], [d.replicas]):
         return f"stable has {stable} pods rather than {d.replicas}"
     if available > d.replicas:
         return "stable has more pods than it should"
@@ -75,11 +76,8 @@ def begin(observed: Observed, versions: Versions, decision: Decision, now: float
     status = replace(
         decision.status, phase=Phase.PROGRESSING, reason=Reason.HANDOVER_STARTED, message=message, handover_at=now
     )
-    stop: tuple[Action, ...] = ()
-    if observed.run is not None and not observed.run.over and not observed.run.terminated:
-        stop = (StopAnalysis(observed.run.name),)
     event = Emit(Reason.HANDOVER_STARTED, message)
-    return replace(decision, status=status, actions=(*decision.actions, event, *stop, BeginHandover()))
+    return replace(decision, status=status, actions=(*decision.actions, event, BeginHandover()))
 
 
 def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
@@ -102,7 +100,7 @@ def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
     if canary is None:
         return replace(look_again, actions=(CancelHandover(),))
     if canary.hidden:
-        if preconditions(observed, versions) is not None:
+        if preconditions(observed, versions) is not None or abort.demanded(observed, status) is not None:
             return replace(look_again, actions=(CancelHandover(),))
         return replace(look_again, actions=(Relabel(canary.name),))
     if canary.replicas != d.replicas or canary.available < d.replicas:
@@ -110,7 +108,7 @@ def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
         actions = (Emit(Reason.HANDOVER_CUT_SHORT, message, warning=True), Release(early=True))
         return Decision(status, actions, local(observed, versions, canary_stays=True), _LOOK_AGAIN)
     if canary.owned and not any(r.replicas for r in versions.stable):
-        return replace(look_again, actions=(Release(early=False),))
+        return replace(look_again, actions=(Release(early=False), *analysing.stop(observed)))
     return look_again
 
 
@@ -119,6 +117,6 @@ def _heal(observed: Observed, versions: Versions, status: Status, now: float) ->
     d = observed.deployment
     assert status.handover_at is not None
     left = status.handover_at + d.progress_deadline - now
-    actions: tuple[Action, ...] = (EndHandover(),) if d.complete or left <= 0 else ()
+    actions: tuple[Action, ...] = (EndHandover(d.complete),) if d.complete or left <= 0 else ()
     status = replace(status, reason=Reason.NATIVE_UPDATE, message=say(Reason.HANDOVER_CUT_SHORT))
     return Decision(status, actions, local(observed, versions, canary_stays=True), max(left, _LOOK_AGAIN))

@@ -13,10 +13,11 @@ from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Phase, Status
 from coalmine.model.strategy import Strategy
 from coalmine.model.weights import Weight
-from coalmine_controller.actions import Action, DeleteRollout, Emit, StopAnalysis, Touch
+from coalmine_controller import analysing
+from coalmine_controller.actions import Action, DeleteRollout, Emit, Touch
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Observed
-from coalmine_controller.routing import local, unsynced
+from coalmine_controller.routing import everybody, local, unready, unsynced
 from coalmine_controller.sweep import sweep
 from coalmine_controller.versions import Versions
 
@@ -42,7 +43,10 @@ def watch(observed: Observed, versions: Versions, now: float) -> Decision:
         progressed_at=None,
         best_available=0,
         handover_at=None,
-        inconclusive_passed=False,
+        analysis_runs=0,
+        strategy="",
+        waiting=False,
+        bare_at=None,
         conditions=(),
     )
     actions = _farewell(observed)
@@ -63,14 +67,14 @@ def let_go(observed: Observed, versions: Versions, now: float) -> Decision:
 
 def _clean(observed: Observed, versions: Versions, status: Status, actions: list[Action], now: float) -> Decision:
     """Local-only routing until all have it, and the sweep."""
-    if observed.run is not None and not observed.run.over and not observed.run.terminated:
-        actions = [*actions, StopAnalysis(observed.run.name)]
-    if not status.routed and not versions.leftovers:
-        return Decision(replace(status, analysis_run="", withdrawn_at=None), tuple(actions))
+    actions = [*actions, *analysing.stop(observed)]
     routes = local(observed, versions)
+    if not status.routed and not versions.leftovers:
+        told = unready(routes, observed.pods)
+        return Decision(replace(status, analysis_run="", withdrawn_at=None), tuple(actions), told)
     synced = unsynced(observed, routes) is None
     swept = sweep(observed, versions, status, synced=synced, now=now)
-    done = synced and not versions.leftovers
+    done = everybody(observed, routes) and not versions.leftovers
     status = replace(swept.status, routed=not done)
     if done:
         status = replace(status, withdrawn_at=None)
@@ -99,5 +103,5 @@ def _healthy_or_not(observed: Observed) -> Status:
     if d.paused:
         message = say(Reason.USER_PAUSED)
         return replace(status, phase=Phase.PAUSED, reason=Reason.USER_PAUSED, message=message)
-    message = say(Reason.NATIVE_UPDATE)
+    message = say(Reason.NATIVE_UPDATE, available=min(d.updated, d.available), replicas=d.replicas)
     return replace(status, phase=Phase.PROGRESSING, reason=Reason.NATIVE_UPDATE, message=message)

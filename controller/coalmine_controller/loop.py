@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -19,6 +19,7 @@ from coalmine.kube.client import ApiError, Client, ConflictError
 from coalmine.kube.resources import (
     DEPLOYMENTS,
     REPLICA_SETS,
+    ROLLOUTS,
     Object,
     annotations_of,
     labels_of,
@@ -76,6 +77,7 @@ class Controller:
         deployments: Queue[Key] = Queue(loop.call_later, loop.time)
         runs: Queue[Key] = Queue(loop.call_later, loop.time)
         self._deployments = deployments
+        self._seen: set[Key] = set()
         world = self._world = World(self._client, deployments.add, runs.add)
         recorder = Recorder(self._client, self._given.identity, self._given.wall, self._given.suffix)
         runner = Runner(self._client, self._given.wall)
@@ -83,7 +85,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             sidecars = self._sidecars = Sidecars(self._session, self._key, term, group)
             self._applier = Applier(self._client, world, sidecars, recorder, self._given.wall)
-            world.pods.listen(lambda old, new: sidecars.forget(uid_of(old)) if old and not new else None)
+            world.pods.listen(lambda old, new: _forget(sidecars, old, new))
             world.deployments.on_relist(lambda: _start(group, self._adopt()))
             await run_caches(world, group)
             for hidden in world.replica_sets.objects():
@@ -114,20 +116,23 @@ class Controller:
                 queue.done(key)
 
     async def _look(self, key: Key) -> float | None:
-        raw = self._world.deployments.get(*key)
+        raw = self._world.deployments.get(*key) or await self._unwatched(key)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
-            await self._sweep_orphans(key)
+            self._seen.discard(key)
             return None
         if names.CANARY in annotations_of(raw):
             await self._publisher.publish(key[0])
-        observed = from_caches(self._world, self._sidecars, raw)
+        first = key not in self._seen
+        observed = replace(from_caches(self._world, self._sidecars, raw), first=first)
         decision = plan(observed, self._given.wall())
         if decision.needs_live:
             fresh = await live(self._client, self._world, self._sidecars, key)
             if fresh is None:
                 return None
-            observed, decision = fresh, plan(fresh, self._given.wall())
+            observed = replace(fresh, first=first)
+            decision = plan(observed, self._given.wall())
         await self._applier.apply(observed, decision, lambda ok: self._settled(key, ok))
+        self._seen.add(key)
         if decision.routes:
             return min(_RESYNC, _RESYNC if decision.requeue_after is None else decision.requeue_after)
         return decision.requeue_after
@@ -136,26 +141,46 @@ class Controller:
         if acknowledged:
             self._deployments.add(key)
         else:
+            self._publisher.doubt(key[0])
             self._deployments.add_after(key, _PUSH_AGAIN)
 
-    async def _sweep_orphans(self, key: Key) -> None:
-        """Delete the hidden ReplicaSets of a Deployment that is gone (``--cascade=orphan`` leaves them)."""
+    async def _unwatched(self, key: Key) -> Object | None:
+        """A Deployment that is not among ours, of which there is something of ours all the same.
+
+        One that opted out has lost our label with the annotation, so no watch shows it: it is read, and is
+        let go of. Of one that is gone, what ``--cascade=orphan`` left of it is deleted.
+        """
         hidden = [s for s in self._world.sets_of(key) if annotations_of(s).get(names.ROLE) == names.ROLE_CANARY]
-        if hidden and await self._client.find(DEPLOYMENTS, *key) is None:
-            for replica_set in hidden:
-                await self._client.delete(
-                    REPLICA_SETS, key[0], name_of(replica_set), uid=uid_of(replica_set), propagation="Background"
-                )
+        rollout = self._world.rollouts.get(*key)
+        if not hidden and rollout is None:
+            return None
+        found = await self._client.find(DEPLOYMENTS, *key)
+        if found is not None:
+            return found
+        for replica_set in hidden:
+            await self._client.delete(REPLICA_SETS, key[0], name_of(replica_set), uid=uid_of(replica_set))
+        if rollout is not None:
+            await self._client.delete(ROLLOUTS, *key, uid=uid_of(rollout))
+        return None
 
     async def _adopt(self) -> None:
         """Touch annotated Deployments that lack our label: they were there before the webhook was."""
         try:
             every, _ = await self._client.list(DEPLOYMENTS)
-            for raw in every:
-                if _unseen(raw):
-                    await self._client.patch(DEPLOYMENTS, namespace_of(raw), name_of(raw), {})
         except ApiError as error:
             _log.warning("looking for Deployments that were annotated before the webhook was there: %s", error)
+            return
+        for raw in every:
+            if _unseen(raw):
+                try:
+                    await self._client.patch(DEPLOYMENTS, namespace_of(raw), name_of(raw), {})
+                except ApiError as error:  # refused for what it is; the others are none the worse for it
+                    _log.warning("%s/%s cannot be taken up: %s", namespace_of(raw), name_of(raw), error)
+
+
+def _forget(sidecars: Sidecars, old: Object | None, new: Object | None) -> None:
+    if old is not None and (new is None or uid_of(new) != uid_of(old)):
+        sidecars.forget(uid_of(old))
 
 
 def _start(group: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from coalmine.kube.cache import Key
 from coalmine.kube.client import Client
-from coalmine.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Object, name_of, uid_of
+from coalmine.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Object, controller_of, name_of, uid_of
 from coalmine.model import names
 from coalmine.model.errors import SpecError
 from coalmine.model.rollout import Status, Wishes
@@ -17,6 +18,8 @@ from coalmine_controller.observed import Deployment, Observed
 from coalmine_controller.sidecars import Sidecars
 from coalmine_controller.versions import sort_out
 from coalmine_controller.world import World, deployment_of
+
+_log = logging.getLogger(__name__)
 
 
 def from_caches(world: World, sidecars: Sidecars, raw: Object) -> Observed:
@@ -55,13 +58,15 @@ def _assemble(
         o.get("uid") == deployment.uid for o in rollout["metadata"].get("ownerReferences") or ()
     ):
         rollout = None  # an earlier Deployment's: it is being collected
-    status = Status.from_json((rollout or {}).get("status") or {})
+    status = _status((rollout or {}).get("status") or {}, deployment)
     wishes = Wishes.from_json((rollout or {}).get("spec") or {})
     seen = []
     for raw in pods:
         applied, error = sidecars.applied(uid_of(raw), sidecar_boot(raw))
         seen.append(replace(pod_from(raw), applied=applied, push_error=error))
     run = world.runs.get(deployment.namespace, status.analysis_run) if status.analysis_run else None
+    if run is not None and (rollout is None or not is_run_of(run, rollout)):
+        run = None  # of an earlier Rollout, which counted its attempts anew: it is being collected
     observed = Observed(
         deployment=deployment,
         rollout_exists=rollout is not None,
@@ -73,6 +78,22 @@ def _assemble(
         live=live,
     )
     return replace(observed, analysis_problem=_problem(world, observed))
+
+
+def is_run_of(run: Object, rollout: Object) -> bool:
+    """Whether the AnalysisRun was made for this very Rollout, not for one of the same name before it."""
+    return (controller_of(run) or {}).get("uid") == uid_of(rollout)
+
+
+def _status(raw: Object, deployment: Deployment) -> Status:
+    """The status; where somebody else has written it, that of a rollout which starts again, with the attempts
+    counted on. Nothing is aborted or released by that: these stand on the Deployment."""
+    try:
+        return Status.from_json(raw)
+    except ValueError as error:
+        _log.error("%s/%s: the Rollout's status is not ours: %s", deployment.namespace, deployment.name, error)
+        attempt = raw.get("attempt")
+        return Status(attempt=attempt if isinstance(attempt, int) and 0 <= attempt < 1 << 62 else 0, routed=True)
 
 
 def _problem(world: World, observed: Observed) -> str:

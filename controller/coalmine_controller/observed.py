@@ -26,7 +26,6 @@ class Deployment:
     replicas: int
     min_ready: int
     max_surge: int
-    max_unavailable: int
     progress_deadline: float
     paused: bool
     #: Our annotations; None where absent.
@@ -40,6 +39,7 @@ class Deployment:
     stamped: bool
     #: Whether the native controller is done with the current template and replicas.
     complete: bool
+    updated: int
     available: int
     #: Reason of the native condition Progressing, and the fingerprint of our failure condition.
     progressing_reason: str
@@ -97,9 +97,8 @@ class Pod:
     ready: bool
     terminating: bool
     created: float
+    #: None: it came up without a sidecar.
     injection: Injection | None
-    #: Injection was skipped on purpose; such a pod never gets a sidecar.
-    skipped: bool
     #: Why a container waits (CrashLoopBackOff, ImagePullBackOff ...), or "".
     waiting: str
     #: What its sidecar has acknowledged to this controller, or None; and why it did not.
@@ -138,4 +137,8 @@ class Observed:
     run: Run | None = None
     #: What is wrong with the analysis templates that the strategy names, or "".
     analysis_problem: str = ""
+    #: What the API server said when it last refused a write for this Deployment, or "".
+    refusal: str = ""
     live: bool = False
+    #: Whether this controller sees the Deployment for the first time: nobody may have looked for long.
+    first: bool = False

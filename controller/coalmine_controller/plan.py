@@ -22,8 +22,9 @@ from dataclasses import replace
 from coalmine.model.errors import SpecError
 from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Phase, Replicas, Revision, Status
-from coalmine_controller import abort, handover, idle, steps
-from coalmine_controller.actions import CreateRollout, Emit
+from coalmine.model.strategy import Strategy
+from coalmine_controller import abort, analysing, handover, idle, steps
+from coalmine_controller.actions import Action, CreateRollout, Emit
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Observed
 from coalmine_controller.versions import Versions, sort_out
@@ -44,7 +45,7 @@ def plan(observed: Observed, now: float) -> Decision:
         return idle.watch(observed, versions, now)
     if isinstance(d.strategy, SpecError):
         return steps.blocked(observed, versions, Reason.INVALID, say(Reason.INVALID, error=d.strategy), Phase.DEGRADED)
-    observed, started = begin(observed, versions, now)
+    observed, started = begin(observed, now)
     decision = abort.stay(observed, versions, now) if abort.stands(observed) else steps.go_on(observed, versions, now)
     return replace(decision, actions=(*started, *decision.actions))
 
@@ -79,30 +80,32 @@ def describe(observed: Observed, versions: Versions) -> Status:
     return status
 
 
-def begin(observed: Observed, versions: Versions, now: float) -> tuple[Observed, tuple[Emit, ...]]:
-    """A template that is new to the status starts as a new attempt, at the first step, with nothing granted."""
+def begin(observed: Observed, now: float) -> tuple[Observed, tuple[Action, ...]]:
+    """A template that is new to the status, or other steps, start as a new attempt: at the first step, with
+    nothing granted, and with an analysis of its own."""
     d, status = observed.deployment, observed.status
-    if status.canary is not None and status.canary.fingerprint == d.fingerprint:
+    assert isinstance(d.strategy, Strategy)
+    same = status.canary is not None and status.canary.fingerprint == d.fingerprint
+    aborted = d.failed == d.fingerprint
+    if same and (status.strategy == d.strategy.identity or abort.stands(observed)):
         return observed, ()
     number = max((r.revision for r in observed.replica_sets), default=0) + 1
-    aborted = d.failed == d.fingerprint  # the Rollout object was deleted: that is no retry
-    fresh = Status(
-        phase=Phase.PROGRESSING,
-        observed_generation=d.generation,
-        stable=status.stable,
+    fresh = replace(
+        status.next_attempt(now),
         canary=Revision(d.fingerprint, "", number, d.images),
-        attempt=status.attempt + 1,
-        step_started_at=now,
-        routed=status.routed or bool(versions.leftovers),
-        progressed_at=now,
-        aborted_at=now if aborted else None,
-        abort_reason=Reason.ABORTED if aborted else "",
-        abort_message="the canary of this template was aborted before" if aborted else "",
-        replicas=status.replicas,
-        conditions=status.conditions,
+        strategy=d.strategy.identity,
+        routed=status.routed or any(r.hidden for r in observed.replica_sets),
     )
-    events = [Emit(Reason.CANARY_STARTED, say(Reason.CANARY_STARTED, images=", ".join(d.images), revision=number))]
-    if status.canary is not None and status.aborted_at is None:
-        fingerprint = status.canary.fingerprint
-        events.insert(0, Emit(Reason.SUPERSEDED, say(Reason.SUPERSEDED, fingerprint=fingerprint)))
-    return replace(observed, status=fresh, run=None), () if aborted else tuple(events)
+    actions: list[Action] = analysing.stop(observed)
+    if aborted:  # the Rollout object was deleted: that is no retry
+        message = "the canary of this template was aborted before"
+        fresh = replace(fresh, aborted_at=now, abort_reason=Reason.ABORTED, abort_message=message)
+    elif same:
+        actions.append(Emit(Reason.STEPS_CHANGED, say(Reason.STEPS_CHANGED)))
+    else:
+        if status.canary is not None and status.aborted_at is None:
+            fingerprint = status.canary.fingerprint
+            actions.append(Emit(Reason.SUPERSEDED, say(Reason.SUPERSEDED, fingerprint=fingerprint)))
+        images = ", ".join(d.images)
+        actions.append(Emit(Reason.CANARY_STARTED, say(Reason.CANARY_STARTED, images=images, revision=number)))
+    return replace(observed, status=fresh, run=None), tuple(actions)

@@ -2,8 +2,11 @@
 
 Pure. Rules:
 - While a canary takes part, every sidecar has the same arms, whatever version its own pod has.
+- Canary pods never carry much more than a stable pod would: when some are lost, the share that they
+  are told shrinks until they are back, and stable, which is there for this, takes the rest.
 - A pod that is left behind (aborted, superseded) sends all it still gets to stable, answers
-  ``Connection: close`` and fails its readiness, so that nothing new comes.
+  ``Connection: close`` and fails its readiness, so that nothing new comes; but for the case
+  that no stable pod is ready: then it serves on, as it is all there is.
 - A terminating pod never serves locally: its application may be gone. It sends what it still gets
   to pods that stay. It is told so if it can be reached; nobody waits for it.
 - Sidecars that count, and are waited for, are those whose pod is ready and not terminating.
@@ -11,7 +14,7 @@ Pure. Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from coalmine.model.weights import Weight
@@ -22,11 +25,25 @@ from coalmine_controller.versions import Versions, targets
 
 Routes = Mapping[str, Routing]
 
+#: How many times an equal part of the requests a canary pod may carry. A step's own rounding never reaches
+#: it: ceil(replicas * weight) pods carry at most an equal part each.
+_OVERLOAD = 1.5
 
-def control_uids(versions: Versions, weight: Weight, previous: tuple[str, ...]) -> tuple[str, ...]:
-    """The control arm's own pods at `weight`."""
-    uids = [t.uid for t in targets(versions.stable_pods)]
-    return choose_control(previous, uids, control_size(len(uids), weight))
+
+def carried(observed: Observed, versions: Versions, weight: Weight) -> Weight:
+    """The part of `weight` that the canary pods which are ready can carry; all of it when none is,
+    as an arm without endpoints gives its share to stable by itself."""
+    ready, replicas = len(targets(versions.canary_pods)), observed.deployment.replicas
+    if not ready or not replicas:
+        return weight
+    return min(weight, Weight(min(10_000, int(10_000 * _OVERLOAD * ready / replicas))))
+
+
+def control_uids(observed: Observed, versions: Versions, weight: Weight, previous: tuple[str, ...]) -> tuple[str, ...]:
+    """The control arm's own pods at `weight`. Chosen among all stable pods: one that is not ready for a moment
+    is not replaced."""
+    uids = [p.uid for p in versions.stable_pods if p.injection is not None]
+    return choose_control(previous, uids, control_size(min(len(uids), observed.deployment.replicas), weight))
 
 
 def split(
@@ -42,7 +59,8 @@ def split(
     routes = {p.uid: base for p in versions.canary_pods}
     routes |= {p.uid: replace(at_stable, close=True) if leaving else at_stable for p in versions.stable_pods}
     ending = replace(base, close=True)
-    routes |= {p.uid: replace(ending, drain=True) for p in versions.leftover_pods}
+    anybody = bool(stable or canary)
+    routes |= {p.uid: replace(ending, drain=anybody) for p in versions.leftover_pods}
     routes |= {p.uid: ending for p in versions.terminating}
     return routes
 
@@ -58,15 +76,29 @@ def local(observed: Observed, versions: Versions, *, canary_stays: bool = False)
     routes = {p.uid: base for p in stays}
     endpoints = tuple(t.endpoint for t in targets(stays))
     elsewhere = replace(base, arms=(Arm(STABLE, Weight.FULL, endpoints),), close=True)
-    routes |= {p.uid: replace(elsewhere, drain=True) for p in away}
+    routes |= {p.uid: replace(elsewhere, drain=bool(endpoints)) for p in away}
     routes |= {p.uid: elsewhere for p in versions.terminating}
     return routes
 
 
+def unready(routes: Routes, pods: tuple[Pod, ...]) -> Routes:
+    """Those of `routes` for pods that wait to be told anything: injected as a canary's, not ready before."""
+    waiting = {p.uid for p in pods if p.injection is not None and p.injection.canary and not p.ready}
+    return {uid: routing for uid, routing in routes.items() if uid in waiting}
+
+
 def unsynced(observed: Observed, routes: Routes) -> Pod | None:
     """The first pod that counts and whose sidecar has not acknowledged its routing; None when all have."""
+    return next((p for p in _lagging(observed, routes) if p.ready), None)
+
+
+def everybody(observed: Observed, routes: Routes) -> bool:
+    """Whether also the sidecars that nobody waits for have theirs: those of pods that are not ready now."""
+    return next(_lagging(observed, routes), None) is None
+
+
+def _lagging(observed: Observed, routes: Routes) -> Iterator[Pod]:
     for pod in sorted(observed.pods, key=lambda p: p.name):
-        counts = pod.ready and not pod.terminating and pod.injection is not None
-        if counts and pod.uid in routes and pod.applied != routes[pod.uid]:
-            return pod
-    return None
+        has_sidecar = pod.injection is not None and bool(pod.address) and not pod.terminating
+        if has_sidecar and pod.uid in routes and pod.applied != routes[pod.uid]:
+            yield pod

@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 _PUSH_SECONDS = 2.0
 #: A sidecar's answer is some kilobytes of counters.
 _MAX_ANSWER = 1 << 20
+#: A counter that a sidecar names is counted on from; a document's is below 1 << 63, and a pod that lies must not
+#: use up what is left for all others.
+_HIGHEST = 1 << 62
 #: Pushes under way at once: each costs a connection.
 _PARALLEL = 64
 
@@ -125,6 +128,8 @@ class Sidecars:
                 return answer
             if answer.applied is not None and answer.applied.term > self._term:
                 raise RemoteError(f"the sidecar follows a newer leader (term {answer.applied.term})")
+            if answer.applied is not None and answer.applied.term == self._term:
+                self._counter = max(self._counter, min(answer.applied.counter, _HIGHEST))
             sidecar.nonce = answer.nonce
         raise RemoteError("the sidecar refuses every nonce that it gives")
 

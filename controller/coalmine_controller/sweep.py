@@ -37,6 +37,7 @@ def sweep(observed: Observed, versions: Versions, status: Status, *, synced: boo
         if left.replicas:
             if may_scale:
                 actions.append(ScaleCanary(left.name, 0, left.min_ready))
-        elif not left.current:
+        elif not left.current and (observed.deployment.replicas or not left.returnable):
+            # at 0 replicas an older revision stays hidden: see `sizing.hide_from_scaling`
             actions.append(ReturnReplicaSet(left.name) if left.returnable else DeleteReplicaSet(left.name))
     return Decision(status, tuple(actions), requeue_after=1.0)

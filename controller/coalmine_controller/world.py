@@ -8,7 +8,6 @@ the namespace and name of a Deployment, never what happened.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from coalmine.kube.cache import Cache, Key
@@ -53,8 +52,8 @@ class World:
         )
         self._changed = changed
         self._run_changed = run_changed
-        self._sets_of: defaultdict[Key, set[str]] = defaultdict(set)
-        self._pods_of: defaultdict[Key, set[str]] = defaultdict(set)
+        self._sets_of: dict[Key, set[str]] = {}
+        self._pods_of: dict[Key, set[str]] = {}
         for cache in (self.deployments, self.rollouts):
             cache.listen(lambda old, new: self._notify(old, new, _own_key))
         self.replica_sets.listen(self._on_replica_set)
@@ -89,14 +88,14 @@ class World:
         for obj, add in ((old, False), (new, True)):
             key = deployment_of(obj) if obj is not None else None
             if obj is not None and key is not None:
-                (self._sets_of[key].add if add else self._sets_of[key].discard)(name_of(obj))
+                _index(self._sets_of, key, name_of(obj), add)
         self._notify(old, new, deployment_of)
 
     def _on_pod(self, old: Object | None, new: Object | None) -> None:
         for obj, add in ((old, False), (new, True)):
             owner = _replica_set_of(obj) if obj is not None else None
             if obj is not None and owner is not None:
-                (self._pods_of[owner].add if add else self._pods_of[owner].discard)(name_of(obj))
+                _index(self._pods_of, owner, name_of(obj), add)
         self._notify(old, new, self._deployment_of_pod)
 
     def _deployment_of_pod(self, pod: Object) -> Key | None:
@@ -115,6 +114,16 @@ class World:
         for deployment in self.deployments.objects():
             if obj is not None and namespace_of(obj) in ("", namespace_of(deployment)):
                 self._changed(_own_key(deployment))
+
+
+def _index(index: dict[Key, set[str]], key: Key, name: str, add: bool) -> None:
+    """Note `name` under `key`, or strike it out; a key with nothing left goes too, as names are made for ever."""
+    if add:
+        index.setdefault(key, set()).add(name)
+    elif key in index:
+        index[key].discard(name)
+        if not index[key]:
+            del index[key]
 
 
 def deployment_of(replica_set: Object) -> Key | None:

@@ -43,7 +43,9 @@ def parse_pause(value: object, path: str) -> float:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         return parse_go_duration(value, path)
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise SpecError(path, f"{shown(value)} is not a duration", 'write seconds, for example 30, or "30s", "5m", "1h"')
+        raise SpecError(
+            path, f"{shown(value)} is not a duration", 'write seconds, for example 30, or "30s", "5m", "1h"'
+        )
     seconds = value if isinstance(value, int) else int(value) if len(value) <= _DIGITS else -1
     if not 0 <= seconds <= _LONGEST:
         raise SpecError(path, f"{shown(value)} is out of range", "write 0 to a year in seconds")

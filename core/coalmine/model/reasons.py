@@ -56,6 +56,9 @@ class Reason(StrEnum):
     RETRIED = "RolloutRetried"
     PROMOTED_BY_USER = "PromotedByUser"
     SUPERSEDED = "RevisionSuperseded"
+    STEPS_CHANGED = "StepsChanged"
+    REDUCED = "WeightReduced"
+    BARE_CANARY = "CanaryWithoutSidecar"
     WENT_BACK = "WentBackToStable"
     HANDOVER_STARTED = "HandoverStarted"
     HANDOVER_CUT_SHORT = "HandoverCutShort"
@@ -115,11 +118,14 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.RETRIED: "trying {images} again from the first step",
     Reason.PROMOTED_BY_USER: "promoted by a person from step {step}",
     Reason.SUPERSEDED: "a newer template took the place of {fingerprint}: starting again at the first step",
+    Reason.STEPS_CHANGED: "the steps of the strategy changed: starting again at the first one",
+    Reason.REDUCED: "only {ready} of {wanted} canary pods are ready: they get {told} % instead of {weight} %, stable the rest",
+    Reason.BARE_CANARY: "canary pod {pod} came up without a sidecar, so the Pod webhook did not answer: it is deleted and tried again",
     Reason.WENT_BACK: "the template is the stable one again: no request goes to the canary",
     Reason.HANDOVER_STARTED: "handing {replicas} canary pods over to the Deployment",
     Reason.HANDOVER_CUT_SHORT: "replicas or availability changed during the handover: the native update completes it",
     Reason.COMPLETED: "{images} is promoted: all {replicas} pods run it",
-    Reason.NATIVE_UPDATE: "a native rolling update is under way",
+    Reason.NATIVE_UPDATE: "{available} of {replicas} pods run the current template and are available",
     Reason.HEALTHY: "all {replicas} pods run the stable template",
     Reason.INVALID: "{error}",
     Reason.SCALED_TO_ZERO: "held at 0 replicas: the canary starts when the Deployment is scaled up",

@@ -197,12 +197,35 @@ class Status:
     handover_at: float | None = None
     #: Since when no request goes to a canary that was aborted or left behind.
     withdrawn_at: float | None = None
-    #: Name of the background AnalysisRun of this attempt.
+    #: Name of the background AnalysisRun of this attempt, and how many there were: one that was
+    #: inconclusive and that a person passed is followed by another.
     analysis_run: str = ""
-    #: Whether a person went on although that run was inconclusive.
-    inconclusive_passed: bool = False
+    analysis_runs: int = 0
+    #: Identity of the steps that this attempt follows.
+    strategy: str = ""
+    #: Whether the clock of the progress deadline ran at the last look.
+    waiting: bool = False
+    #: When canary pods without a sidecar were last deleted.
+    bare_at: float | None = None
     replicas: Replicas = Replicas()
     conditions: tuple[Condition, ...] = ()
+
+    def next_attempt(self, now: float) -> Status:
+        """The status of another try at the same canary: at the first step, nothing granted."""
+        return Status(
+            phase=Phase.PROGRESSING,
+            observed_generation=self.observed_generation,
+            stable=self.stable,
+            canary=self.canary,
+            attempt=self.attempt + 1,
+            steps=self.steps,
+            step_started_at=now,
+            routed=True,
+            progressed_at=now,
+            strategy=self.strategy,
+            replicas=self.replicas,
+            conditions=self.conditions,
+        )
 
     @property
     def step_text(self) -> str:
@@ -228,7 +251,9 @@ class Status:
             "fullPromotion": self.full_promotion,
             "bestAvailable": self.best_available,
             "analysisRun": self.analysis_run,
-            "inconclusivePassed": self.inconclusive_passed,
+            "analysisRuns": self.analysis_runs,
+            "strategy": self.strategy,
+            "waiting": self.waiting,
             "replicas": self.replicas.desired,
             "currentReplicas": self.replicas.current,
             "updatedReplicas": self.replicas.updated,
@@ -247,6 +272,7 @@ class Status:
             ("progressedAt", self.progressed_at),
             ("handoverAt", self.handover_at),
             ("withdrawnAt", self.withdrawn_at),
+            ("bareAt", self.bare_at),
         ):
             if moment is not None:
                 raw[key] = format_time(moment)
@@ -293,7 +319,10 @@ class Status:
             handover_at=moment("handoverAt"),
             withdrawn_at=moment("withdrawnAt"),
             analysis_run=str(raw.get("analysisRun", "")),
-            inconclusive_passed=bool(raw.get("inconclusivePassed", False)),
+            analysis_runs=_natural(raw, "analysisRuns"),
+            strategy=str(raw.get("strategy", "")),
+            waiting=bool(raw.get("waiting", False)),
+            bare_at=moment("bareAt"),
             replicas=Replicas(
                 _natural(raw, "replicas"),
                 _natural(raw, "currentReplicas"),

@@ -9,6 +9,7 @@ strategy that is copied over means here what it meant there, or it is not accept
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -87,6 +88,11 @@ class Strategy:
     #: None keeps the pods of an aborted canary until the next release (Argo's 0).
     abort_scale_down_delay: float | None = 30.0
     progress_deadline_abort: bool = True
+
+    @property
+    def identity(self) -> str:
+        """Stands for the steps: an attempt that follows other ones must start again."""
+        return hashlib.sha256("; ".join(str(step) for step in self.steps).encode()).hexdigest()[:16]
 
     def weight_at(self, index: int) -> Weight:
         """The weight that holds at step `index`: the last one set at or before it.

@@ -11,11 +11,12 @@ reached that controller once the ReplicaSet controller has answered it in the st
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from typing import Any, cast
 
-from coalmine.kube.client import MERGE, STRATEGIC, ConflictError
+from coalmine.kube.client import MERGE, STRATEGIC, ConflictError, Event
 from coalmine.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -215,6 +216,15 @@ class App:
         """The resourceVersion to ask `history` from."""
         return (await self.lab.client.list(resource, self.namespace))[1]
 
+    @contextlib.asynccontextmanager
+    async def watching(self, resource: Resource, since: str) -> AsyncIterator[AsyncIterator[Event]]:
+        """A watch that is ended on exit."""
+        events = self.lab.client.watch(resource, self.namespace, since)
+        try:
+            yield events
+        finally:
+            await cast(AsyncGenerator[Event, None], events).aclose()
+
     async def history(self, resource: Resource, since: str) -> list[tuple[str, Object]]:
         """Everything that happened to the objects of `resource` since `version` was asked."""
         mark = str(next(_marks))
@@ -225,12 +235,13 @@ class App:
         patch = {"metadata": {"labels": {_MARKER: mark}}}
         await self.lab.client.patch(resource, self.namespace, name_of(one), patch)
         seen: list[tuple[str, Object]] = []
-        async for event in self.lab.client.watch(resource, self.namespace, since):
-            if event.type == "BOOKMARK":
-                continue
-            if (event.object["metadata"].get("labels") or {}).get(_MARKER) == mark:
-                break
-            seen.append((event.type, event.object))
+        async with self.watching(resource, since) as events:
+            async for event in events:
+                if event.type == "BOOKMARK":
+                    continue
+                if (event.object["metadata"].get("labels") or {}).get(_MARKER) == mark:
+                    break
+                seen.append((event.type, event.object))
         return seen
 
     # --- waiting -------------------------------------------------------------------------------

@@ -270,11 +270,12 @@ async def test_a_watch_goes_on_where_a_list_ended(app: App) -> None:
 
     async def three() -> list[str]:
         seen: list[str] = []
-        async for event in app.lab.client.watch(DEPLOYMENTS, app.namespace, since):
-            if event.type == "MODIFIED":
-                seen.append(event.object["metadata"]["labels"]["n"])
-            if len(seen) == 3:
-                break
+        async with app.watching(DEPLOYMENTS, since) as events:
+            async for event in events:
+                if event.type == "MODIFIED":
+                    seen.append(event.object["metadata"]["labels"]["n"])
+                if len(seen) == 3:
+                    break
         return seen
 
-    assert await asyncio.wait_for(three(), 30) == ["0", "1", "2"]
+    assert await asyncio.wait_for(three(), 60) == ["0", "1", "2"]

@@ -22,7 +22,7 @@ from coalmine_webhook.sidecar import Settings
 
 pytestmark = pytest.mark.cluster
 
-#: Answers every connection with the port that it listens on.
+#: Answers what is sent on a connection with the port that it listens on.
 SERVE = textwrap.dedent(
     """
     import os, socket
@@ -30,7 +30,11 @@ SERVE = textwrap.dedent(
     listener = socket.create_server((os.environ["IP"], number))
     while True:
         connection, _ = listener.accept()
-        connection.sendall(b"%d" % number)
+        try:
+            connection.recv(1)
+            connection.sendall(b"%d" % number)
+        except OSError:
+            pass  # a probe does not stay for the answer
         connection.close()
     """
 )
@@ -46,12 +50,18 @@ def serving(name: str, port: Object, **fields: Any) -> Object:
     return {"name": name, "image": "python:3", "args": args, "env": env, "ports": [port], **fields}
 
 
+def listens(port: Object) -> Object:
+    """A probe that asks whether the port is listened on."""
+    return {"tcpSocket": {"port": port["containerPort"]}, "periodSeconds": 1}
+
+
 def pod(name: str, app_port: Object, sidecar_port: Object | None = None) -> Object:
     """A pod of the Service, with a native sidecar if it is given a port."""
-    spec: Object = {"terminationGracePeriodSeconds": 1, "containers": [serving("app", app_port)]}
+    container = serving("app", app_port, readinessProbe=listens(app_port))
+    spec: Object = {"terminationGracePeriodSeconds": 1, "containers": [container]}
     if sidecar_port is not None:
-        probe = {"tcpSocket": {"port": sidecar_port["containerPort"]}, "periodSeconds": 1}
-        spec["initContainers"] = [serving("sidecar", sidecar_port, restartPolicy="Always", startupProbe=probe)]
+        started = {"restartPolicy": "Always", "startupProbe": listens(sidecar_port)}
+        spec["initContainers"] = [serving("sidecar", sidecar_port, **started)]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "app"}}, "spec": spec}
 
 
@@ -85,6 +95,7 @@ async def answer(app: App) -> str:
     """What one connection to the Service says."""
     reader, writer = await asyncio.open_connection(f"web.{app.namespace}", 80)
     try:
+        writer.write(b"?")
         return (await reader.read()).decode()
     finally:
         writer.close()

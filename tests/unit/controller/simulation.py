@@ -40,7 +40,9 @@ class SimPod:
     replica_set: str
     canary_born: bool
     created: float
+    bare: bool = False  # came up without a sidecar
     healthy: bool = False  # its application answers
+    unreachable: bool = False  # its sidecar cannot be pushed to
     terminating: bool = False
     routing: Routing | None = None  # what its sidecar holds
     acknowledged: Routing | None = None  # what the living controller knows of that
@@ -48,7 +50,7 @@ class SimPod:
     @property
     def ready(self) -> bool:
         drained = self.routing is not None and self.routing.drain
-        return self.healthy and not drained and (self.routing is not None or not self.canary_born)
+        return self.healthy and not drained and (self.bare or self.routing is not None or not self.canary_born)
 
 
 @dataclass
@@ -85,7 +87,11 @@ class World:
     pods: dict[str, SimPod] = field(default_factory=dict)
     events: list[do.Emit] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)  # templates whose pods never become healthy
+    webhook_down: bool = False  # pods come up without a sidecar
+    lookup_fails: bool = False  # pods are injected as a canary's, whatever they are
     deadline: float = 600.0
+    analysis_problem: str = ""
+    first_look: bool = True
     #: Names of actions, after which the controller dies.
     dies_after: type | None = None
     _serial: itertools.count[int] = field(default_factory=itertools.count)
@@ -194,6 +200,8 @@ class World:
             if len(active) <= 1:
                 target = active[0] if active else (new or max(owned, key=lambda s: s.created, default=None))
                 if target is not None:
+                    if self.replicas and not active and self.stable is not None and target.template != self.stable:
+                        raise Violation("the native controller scales up a revision that is not stable")
                     target.replicas = target.desired = self.replicas
             elif new is not None and new.replicas == new.desired == self.available(new) == self.replicas:
                 for s in active:
@@ -228,7 +236,8 @@ class World:
                 pod.terminating = True
             for _ in range(s.replicas - len(alive)):
                 uid = f"u{next(self._serial)}"
-                self.pods[uid] = SimPod(f"{s.name}-{uid}", uid, s.name, s.hidden, self.now)
+                canary = s.hidden or self.lookup_fails
+                self.pods[uid] = SimPod(f"{s.name}-{uid}", uid, s.name, canary, self.now, bare=self.webhook_down)
         for uid in [p.uid for p in self.pods.values() if p.replica_set not in self.sets]:
             del self.pods[uid]
 
@@ -249,9 +258,10 @@ class World:
         images = (f"app:{self.template}",)
         deployment = Deployment(
             namespace="default", name="app", uid="d", generation=self.generation, fingerprint=self.template,
-            replicas=self.replicas, min_ready=0, max_surge=2, max_unavailable=1, progress_deadline=self.deadline,
+            replicas=self.replicas, min_ready=0, max_surge=2, progress_deadline=self.deadline,
             paused=self.paused, hold=self.hold, stable=self.stable, failed=self.failed, handover=self.handover,
             strategy=self.strategy, off=False, stamped=True, complete=self.complete,
+            updated=self.current(self._new()) if self._new() else 0,  # type: ignore[arg-type]
             available=sum(self.available(s) for s in self._owned()), progressing_reason="",
             reported_failure=self.reported, images=images, local_paths=("/metrics",), raw={},
         )  # fmt: skip
@@ -267,14 +277,25 @@ class World:
         pods = tuple(
             Pod(
                 name=p.name, uid=p.uid, replica_set=p.replica_set, address=f"10.0.0.{i}", ready=p.ready,
-                terminating=p.terminating, created=p.created, waiting="", skipped=False,
-                injection=Injection("web", 5000, 17080, 17081, p.canary_born), applied=p.acknowledged,
+                terminating=p.terminating, created=p.created, waiting="",
+                injection=None if p.bare else Injection("web", 5000, 17080, 17081, p.canary_born),
+                applied=p.acknowledged,
             )
             for i, p in enumerate(self.pods.values())
         )  # fmt: skip
         run = self.run if self.rollout is not None and self.run and self.run.name == self.rollout.analysis_run else None
         return Observed(
-            deployment, self.rollout is not None, self.wishes, self.rollout or Status(), sets, pods, run, "", live
+            deployment,
+            self.rollout is not None,
+            self.wishes,
+            self.rollout or Status(),
+            sets,
+            pods,
+            run,
+            self.analysis_problem,
+            "",
+            live,
+            self.first_look,
         )
 
     def look(self, *, deaf: bool = False) -> Decision:
@@ -284,12 +305,13 @@ class World:
         if decision.needs_live:
             observed = self.observe(live=True)
             decision = plan(observed, self.now)
+        self.first_look = False
         self._check(observed, decision)
         if self.rollout is not None:
             self.rollout = Status.from_json(decision.status.to_json())
         if not deaf:
             for uid, routing in decision.routes.items():
-                if uid in self.pods:
+                if uid in self.pods and not self.pods[uid].unreachable and not self.pods[uid].bare:
                     self.pods[uid].routing = self.pods[uid].acknowledged = routing
         for action in decision.actions:
             self.perform(action)
@@ -302,10 +324,15 @@ class World:
 
     def restart_controller(self) -> None:
         """A new one knows nothing of what sidecars have acknowledged."""
+        self.first_look = True
         for pod in self.pods.values():
             pod.acknowledged = None
 
     def _check(self, observed: Observed, decision: Decision) -> None:
+        serving = {p.uid for p in observed.pods if p.ready and not p.terminating}
+        drained = {uid for uid, routing in decision.routes.items() if routing.drain}
+        if serving and serving <= drained:
+            raise Violation("the last pods that serve are drained")
         usable = {p.uid for p in observed.pods if p.ready and not p.terminating}
         for uid, routing in decision.routes.items():
             for arm in routing.arms:
@@ -350,8 +377,15 @@ class World:
                 self.reported = None
             case do.BeginHandover():
                 self.handover = self.template
-            case do.CancelHandover() | do.EndHandover():
+            case do.CancelHandover():
                 self.handover = None
+            case do.EndHandover():
+                self.handover = None
+                self.stable = self.stable if action.complete else None
+            case do.DeletePod() | do.EvictPod():
+                for pod in self.pods.values():
+                    if pod.name == action.name:
+                        pod.terminating = True
             case do.Relabel():
                 s = self.sets[action.name]
                 s.hidden, s.returnable, s.desired = False, False, self.replicas
