@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# what builds, caches and hypothesis leave stays out of the sources
+# compiled modules make every later start faster
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check test-cluster lock clean

@@ -9,7 +9,7 @@ out even when its status cannot be written.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from coalmine.kube.client import STRATEGIC, ApiError, Client, ConflictError
@@ -175,7 +175,7 @@ class _Hands:
         self._world.deployments.remember(raw)
         self._deployment = deployment_from(raw)
 
-    async def _annotate(self, annotations: dict[str, str | None]) -> None:
+    async def _annotate(self, annotations: Mapping[str, str | None]) -> None:
         await self._patch_deployment({"metadata": {"annotations": annotations}})
 
     async def _release(self, action: do.Release) -> None:

@@ -103,5 +103,5 @@ def _healthy_or_not(observed: Observed) -> Status:
     if d.paused:
         message = say(Reason.USER_PAUSED)
         return replace(status, phase=Phase.PAUSED, reason=Reason.USER_PAUSED, message=message)
-    message = say(Reason.NATIVE_UPDATE, available=min(d.updated, d.available), replicas=d.replicas)
-    return replace(status, phase=Phase.PROGRESSING, reason=Reason.NATIVE_UPDATE, message=message)
+    message = say(Reason.INCOMPLETE, available=min(d.updated, d.available), replicas=d.replicas)
+    return replace(status, phase=Phase.PROGRESSING, reason=Reason.INCOMPLETE, message=message)

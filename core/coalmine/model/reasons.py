@@ -64,6 +64,7 @@ class Reason(StrEnum):
     HANDOVER_CUT_SHORT = "HandoverCutShort"
     COMPLETED = "RolloutCompleted"
     NATIVE_UPDATE = "NativeUpdate"
+    INCOMPLETE = "NotComplete"
     HEALTHY = "RolloutHealthy"
     INVALID = "InvalidSpec"
     SCALED_TO_ZERO = "ScaledToZero"
@@ -125,7 +126,8 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.HANDOVER_STARTED: "handing {replicas} canary pods over to the Deployment",
     Reason.HANDOVER_CUT_SHORT: "replicas or availability changed during the handover: the native update completes it",
     Reason.COMPLETED: "{images} is promoted: all {replicas} pods run it",
-    Reason.NATIVE_UPDATE: "{available} of {replicas} pods run the current template and are available",
+    Reason.NATIVE_UPDATE: "a native rolling update is under way",
+    Reason.INCOMPLETE: "{available} of {replicas} pods run the current template and are available",
     Reason.HEALTHY: "all {replicas} pods run the stable template",
     Reason.INVALID: "{error}",
     Reason.SCALED_TO_ZERO: "held at 0 replicas: the canary starts when the Deployment is scaled up",
