@@ -78,6 +78,8 @@ class Controller:
         runs: Queue[Key] = Queue(loop.call_later, loop.time)
         self._deployments = deployments
         self._seen: set[Key] = set()
+        #: What the API server said when it last refused something for a Deployment: for its status.
+        self._refusals: dict[Key, str] = {}
         world = self._world = World(self._client, deployments.add, runs.add)
         recorder = Recorder(self._client, self._given.identity, self._given.wall, self._given.suffix)
         runner = Runner(self._client, self._given.wall)
@@ -107,9 +109,12 @@ class Controller:
                 _log.debug("%s/%s: %s", *key, error)
             except ApiError as error:
                 self._metrics.errors.inc()
+                if 400 <= error.status < 500:
+                    self._refusals[key] = error.message
                 _log.warning("%s/%s: %s; again in %.2f s", *key, error, queue.failed(key))
             else:
                 queue.succeeded(key)
+                self._refusals.pop(key, None)
                 if wait is not None:
                     queue.add_after(key, max(wait, 0.0))
             finally:
@@ -121,15 +126,18 @@ class Controller:
             self._seen.discard(key)
             return None
         if names.CANARY in annotations_of(raw):
-            await self._publisher.publish(key[0])
-        first = key not in self._seen
-        observed = replace(from_caches(self._world, self._sidecars, raw), first=first)
+            try:
+                await self._publisher.publish(key[0])
+            except ApiError as error:  # no reason not to look, least of all not to abort
+                _log.warning("%s: the public key cannot be published: %s", key[0], error)
+        first, refusal = key not in self._seen, self._refusals.get(key, "")
+        observed = replace(from_caches(self._world, self._sidecars, raw), first=first, refusal=refusal)
         decision = plan(observed, self._given.wall())
         if decision.needs_live:
             fresh = await live(self._client, self._world, self._sidecars, key)
             if fresh is None:
                 return None
-            observed = replace(fresh, first=first)
+            observed = replace(fresh, first=first, refusal=refusal)
             decision = plan(observed, self._given.wall())
         await self._applier.apply(observed, decision, lambda ok: self._settled(key, ok))
         self._seen.add(key)

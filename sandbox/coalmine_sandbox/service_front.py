@@ -198,7 +198,9 @@ class _Pair:
         self.server = server
         server.join(self.client)
         self.client.join(server)
-        self.client.transport.resume_reading()
+        for side in (self.client, server):
+            if side.transport is not None and not side.transport.is_closing():
+                side.transport.resume_reading()  # either may speak first
 
     def both_ended(self) -> bool:
         return self.client.ended and self.server is not None and self.server.ended

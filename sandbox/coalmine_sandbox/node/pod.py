@@ -94,6 +94,7 @@ class PodWorker:
             # those that are not ours (readiness gates, PodScheduled) are read here
             if not any(c["type"] == condition["type"] for c in self._conditions):
                 self._conditions.append(condition)
+                self._dirty.set()
             elif condition["type"] in self._gates():
                 self._conditions = [condition if c["type"] == condition["type"] else c for c in self._conditions]
                 self._dirty.set()
@@ -331,6 +332,9 @@ class PodWorker:
                     break
                 except ApiError as error:
                     log.warning("%s: no token: %s", name_of(self.pod), error)
+                    if error.status == 403:  # its namespace ends, and takes the pod with it
+                        await self._asked_to_end.wait()
+                        return
                     await asyncio.sleep(_WRITE_AGAIN)
             self._tokens[audience] = str(answer["status"]["token"])
 

@@ -248,12 +248,12 @@ def test_what_is_not_there() -> None:
 
 def test_a_hung_request_ends() -> None:
     async def tell(server: Server, client: Client) -> None:
-        entered = asyncio.Event()
+        entered, end = asyncio.Event(), asyncio.Event()
 
         async def hang(request: web.Request) -> web.Response:
             entered.set()
-            await asyncio.Event().wait()
-            raise AssertionError
+            await end.wait()
+            return web.Response()
 
         server.handle = hang
         client.request_seconds = 0.3
@@ -261,6 +261,7 @@ def test_a_hung_request_ends() -> None:
             await client.get(DEPLOYMENTS, "ns", "d")
         assert caught.value.status == 0
         assert entered.is_set()
+        end.set()
 
     story(tell)
 
@@ -356,11 +357,10 @@ def test_the_error_event_of_an_expired_watch() -> None:
     async def tell(server: Server, client: Client) -> None:
         error = json.dumps({"type": "ERROR", "object": failure(410, "Expired", "too old resource version")})
         server.handle = stream(line("ADDED", "a", "5"), error.encode() + b"\n")
-        seen = []
+        events = client.watch(DEPLOYMENTS, None, "4")
+        assert (await anext(events)).type == "ADDED"
         with pytest.raises(GoneError, match="too old"):
-            async for event in client.watch(DEPLOYMENTS, None, "4"):
-                seen.append(event.type)
-        assert seen == ["ADDED"]
+            await anext(events)
 
     story(tell)
 
