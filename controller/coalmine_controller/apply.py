@@ -31,7 +31,7 @@ from coalmine.model.rollout import Status
 from coalmine_controller import actions as do
 from coalmine_controller import canary_set
 from coalmine_controller.background import build
-from coalmine_controller.convert import deployment_from, sidecar_boot
+from coalmine_controller.convert import deployment_from, replica_set_from, sidecar_boot
 from coalmine_controller.decision import Decision
 from coalmine_controller.events import Recorder
 from coalmine_controller.observe import is_run_of
@@ -90,8 +90,8 @@ class Applier:
 
 
 class _Hands:
-    """Performs the actions of one decision. The Deployment is read forward: after each write of ours,
-    the next one rests on the API server's answer."""
+    """Performs the actions of one decision. The Deployment and its ReplicaSets are read forward: after each
+    write of ours, the next one rests on the API server's answer."""
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class _Hands:
         self._observed = observed
         self._deployment = observed.deployment
         self._decision = decision
+        self._sets = {r.name: r for r in observed.replica_sets}
 
     async def perform(self, action: do.Action) -> None:
         d = self._deployment
@@ -162,7 +163,7 @@ class _Hands:
                 await self._stop_analysis(action.run)
 
     def _set(self, name: str) -> ReplicaSet:
-        return next(r for r in self._observed.replica_sets if r.name == name)
+        return self._sets[name]
 
     async def _patch_deployment(self, patch: Object) -> None:
         """A merge patch that holds only for the Deployment as it was observed."""
@@ -191,8 +192,9 @@ class _Hands:
         self._remember(await self._client.patch(DEPLOYMENTS, d.namespace, d.name, patch, "status", kind=STRATEGIC))
 
     async def _patch_set(self, name: str, patch: Object) -> None:
-        namespace = self._deployment.namespace
-        self._world.replica_sets.remember(await self._client.patch(REPLICA_SETS, namespace, name, patch))
+        raw = await self._client.patch(REPLICA_SETS, self._deployment.namespace, name, patch)
+        self._world.replica_sets.remember(raw)
+        self._sets[name] = replica_set_from(raw, self._deployment)
 
     async def _scale(self, replica_set: ReplicaSet, action: do.ScaleCanary) -> None:
         spec: Object = {"replicas": action.replicas, "minReadySeconds": action.min_ready or None}

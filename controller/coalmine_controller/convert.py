@@ -91,7 +91,9 @@ def _images(template: Object) -> tuple[str, ...]:
 def _local_paths(text: str | None) -> tuple[str, ...]:
     if text is None:
         return ("/metrics",)
-    return tuple(path.strip() for path in text.split(",") if path.strip())
+    paths = (path.strip() for path in text.split(","))
+    # one that a sidecar refuses would have it refuse every routing, an abort's too
+    return tuple(path for path in paths if path.startswith("/") and path.isascii())
 
 
 def replica_set_from(raw: Object, deployment: Deployment) -> ReplicaSet:

@@ -37,6 +37,12 @@ def obstacle(observed: Observed, versions: Versions, status: Status) -> Obstacle
     needs_template = not status.analysis_run and not status.full_promotion
     if observed.analysis_problem and needs_template:
         return Reason.INVALID, observed.analysis_problem
+    analysed = isinstance(d.strategy, Strategy) and d.strategy.analysis is not None and not status.full_promotion
+    if analysed and status.analysis_run and analysing.current(observed, status) is None:
+        # not made yet, refused, or deleted: no step is taken that nobody watches
+        why = observed.analysis_problem or observed.refusal
+        detail = f": {why}" if why else ""
+        return Reason.ANALYSIS_MISSING, say(Reason.ANALYSIS_MISSING, run=status.analysis_run, detail=detail)
     if d.replicas == 0:
         return Reason.SCALED_TO_ZERO, say(Reason.SCALED_TO_ZERO)
     active = [r for r in versions.stable if r.replicas]

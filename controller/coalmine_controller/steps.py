@@ -70,7 +70,9 @@ def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
         swept.status,
         (*walk.events, *pods, *analysis, *swept.actions),
         routes,
-        _soonest(*waits),
+        # a moment that has passed is nothing to wait for: asked for again at once, for ever, it was with
+        # progressDeadlineAbort false
+        _soonest(*(t for t in waits if t is not None and t > 0)),
         # whether an older revision has this template must not be read from a cache that lags
         needs_live=not observed.live and any(isinstance(a, CreateCanary | Hide) for a in pods),
     )

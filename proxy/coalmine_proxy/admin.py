@@ -19,6 +19,10 @@ TEXT: Final = "text/plain; charset=utf-8"
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
+#: Seconds between two lines about refused configurations.
+REFUSALS_APART: Final = 10.0
+
+
 class Reply(NamedTuple):
     """An answer of the admin port."""
 
@@ -35,6 +39,9 @@ class Admin:
         self._service = service
         self._configuration = configuration
         self._needs_configuration = needs_configuration
+        #: Bytes of bodies that are not verified yet, over all connections.
+        self.unverified = 0
+        self._refused_at = -REFUSALS_APART
 
     @property
     def ready(self) -> bool:
@@ -73,7 +80,10 @@ class Admin:
         status, sentence = self._configuration.offer(body, signature)
         if status in (200, 409):
             return Reply(status, wire.encode_answer(self._answer()), JSON)
-        log("error", "a pushed configuration was refused", status=status, reason=sentence)
+        now = self._service.clock()
+        if now >= self._refused_at + REFUSALS_APART:  # anybody can send them: the log is not theirs to fill
+            self._refused_at = now
+            log("error", "a pushed configuration was refused", status=status, reason=sentence)
         return _say(status, sentence)
 
     def _answer(self) -> wire.Answer:

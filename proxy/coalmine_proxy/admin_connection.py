@@ -33,6 +33,10 @@ _REASONS: Final = {
     503: b"Service Unavailable",
     505: b"HTTP Version Not Supported",
 }
+#: The controller, the kubelet, Prometheus and the sidecars of some hundred peers; whoever opens more is none of these.
+MAX_CONNECTIONS: Final = 512
+#: Bodies whose signature is still to be checked, over all connections: two pushes of the largest size at once.
+MAX_UNVERIFIED: Final = 2 * wire.MAX_DOCUMENT
 _SIGNATURE: Final = names.SIGNATURE_HEADER.encode() + b":"
 
 
@@ -54,17 +58,32 @@ class AdminConnection(asyncio.Protocol):
         self._size = 0
         self._inside = False
         self._closing = False
+        self._blocked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self._inside = _inside(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         self._wheel.add(self)
         self._connections.add(self)
+        if len(self._connections) > MAX_CONNECTIONS:
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
+        self._forget_body()
         self._wheel.remove(self)
         self._connections.discard(self)
+
+    def pause_writing(self) -> None:
+        """The other side does not read its answers: it gets no more of them, and is not read from."""
+        self._blocked = True
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._go_on()
 
     def expired(self) -> None:
         """Neither a probe nor a push takes this long."""
@@ -74,8 +93,11 @@ class AdminConnection(asyncio.Protocol):
         if self._closing:
             return
         self._buffer += data
+        self._go_on()
+
+    def _go_on(self) -> None:
         try:
-            while self._buffer and not self._closing:
+            while self._buffer and not self._closing and not self._blocked:
                 if self._request is None and not self._head():
                     break
                 if not self._whole():
@@ -95,8 +117,6 @@ class AdminConnection(asyncio.Protocol):
         if request.length > wire.MAX_DOCUMENT:
             raise Malformed(413, f"The body is larger than {wire.MAX_DOCUMENT} bytes.")
         self._request = request
-        self._body = []
-        self._size = 0
         self._reader = ChunkedReader(self._limits) if request.length == CHUNKED else LengthReader(request.length)
         if any(line.lower() == b"expect: 100-continue" for line in request.lines):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -112,21 +132,31 @@ class AdminConnection(asyncio.Protocol):
             piece = reader.feed(data)
             self._buffer = reader.rest
             self._size += len(piece)
+            self._admin.unverified += len(piece)
             if self._size > wire.MAX_DOCUMENT:
                 raise Malformed(413, f"The body is larger than {wire.MAX_DOCUMENT} bytes.")
+            if self._admin.unverified > MAX_UNVERIFIED:
+                raise Malformed(503, "Too many bodies are being sent at once.")
             self._body.append(piece)
         if not self._reader_done():
             return False
         self._request = self._reader = None
+        body = b"".join(self._body)
+        self._forget_body()
         reply = self._admin.handle(
             request.method.decode(),
             request.path.decode(),
-            b"".join(self._body),
+            body,
             _signature(request),
             self._inside,
         )
         self._write(reply, close=not request.keep_alive, head_only=request.method == b"HEAD")
         return True
+
+    def _forget_body(self) -> None:
+        self._admin.unverified -= self._size
+        self._size = 0
+        self._body = []
 
     def _reader_done(self) -> bool:
         return self._reader is not None and self._reader.done
@@ -149,6 +179,7 @@ class AdminConnection(asyncio.Protocol):
             # Half-closed: input that is still coming must not turn the answer into a reset.
             self._closing = True
             self._buffer = b""
+            self._forget_body()
             self.deadline = self._wheel.now + self._limits.linger
             self.transport.write_eof()
 
@@ -161,11 +192,14 @@ def _signature(request: Request) -> str:
 
 
 def _inside(peer: tuple[str, int] | None, own: tuple[str, int] | None) -> bool:
-    """Does the connection come from this pod: over loopback, or from its own address to itself?"""
+    """Does the connection come from this pod: over loopback, or from its own address to itself?
+
+    Of loopback only the one address: a mesh that redirects what comes in uses others for its source.
+    """
     if not peer or not own:
         return False
     if peer[0] == own[0]:
         return True
     address = ipaddress.ip_address(peer[0].partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    return str(mapped or address) in ("127.0.0.1", "::1")

@@ -73,7 +73,7 @@ def parse_response(block: bytes, method: bytes, limits: Limits) -> Response:
                 raise Malformed(502, "The answer has more than one Content-Length.")
             length = int(value_of(line))
             if not bodiless:
-                append(line)
+                append(b"Content-Length: %d" % length)
         elif what == head.CONNECTION:
             connection = (connection or []) + tokens(value_of(line))
         elif what == head.TRANSFER_ENCODING:
@@ -99,6 +99,8 @@ def parse_response(block: bytes, method: bytes, limits: Limits) -> Response:
         response.length = length
     if bodiless or status == 304 or method == b"HEAD":
         response.length = 0
+    if response.length == UNTIL_CLOSE:
+        response.keep_alive = False
     return response
 
 

@@ -7,6 +7,7 @@ ends in a call to the exchange, an error of ours ends the process.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from coalmine_proxy.exchange import Exchange
     from coalmine_proxy.pool import Peer
     from coalmine_proxy.service import Service
+
+
+#: What this pod itself has run out of: files, buffers, ports.
+_OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 
 class Connector:
@@ -43,8 +48,11 @@ class Connector:
                     _, upstream = await loop.create_connection(
                         lambda: Upstream(service, peer, epoch), endpoint.address, endpoint.port
                     )
-        except OSError:  # TimeoutError is one
-            exchange.unconnected(peer)
+        except OSError as error:  # TimeoutError is one
+            if error.errno in _OWN_SHORTAGE:
+                exchange.exhausted()
+            else:
+                exchange.unconnected(peer)
             return
         # It may have been closed before anybody here could look at it.
         if not confirmed or upstream.transport.is_closing():

@@ -134,7 +134,7 @@ class Downstream(asyncio.Protocol):
         elif self.buffer:
             self._refuse(Malformed(408, "The head of the request did not arrive in time."))
         else:
-            self.transport.close()
+            self._close()
 
     # --- the exchange calls ---
 
@@ -208,9 +208,12 @@ class Downstream(asyncio.Protocol):
     def _request(self, data: bytes) -> None:
         """Read a head and begin an exchange, if the whole head is there."""
         service = self._service
-        while data[:2] == CRLF:
-            # Empty lines before a request are ignored (RFC 9112 2.2).
+        if data[:2] == CRLF:
+            # An empty line before a request is ignored (RFC 9112 2.2); no honest client sends more than one.
             data = data[2:]
+            if not data:
+                self.buffer = b""
+                return
         end = data.find(END)
         try:
             if end < 0 or end > service.limits.head:
@@ -231,7 +234,7 @@ class Downstream(asyncio.Protocol):
         except Malformed as error:
             self._bad_body(exchange, error)
             return
-        if exchange.reader is not None and exchange is self.exchange:
+        if exchange is self.exchange and (exchange.reader is not None or self.blocked):
             self.deadline = service.wheel.now + service.limits.stream
 
     def _incomplete(self, data: bytes) -> None:
@@ -244,6 +247,8 @@ class Downstream(asyncio.Protocol):
             raise Malformed(431, f"The head is larger than {limits.head} bytes.")
         if data.count(b"\n") != data.count(CRLF):
             raise Malformed(400, "A line ends in a bare LF; lines end in CRLF.")
+        if data[:2] == CRLF:
+            raise Malformed(400, "There are empty lines before the request.")
         if data and data[0] < 0x21 and data != b"\r":
             raise Malformed(400, "This is not HTTP: TLS and other protocols are not spoken on this port.")
 
@@ -271,12 +276,21 @@ class Downstream(asyncio.Protocol):
         self.buffer = b""
         self._lingering = True
         if drained:
-            self.transport.close()
+            self._close()
             return
-        self.deadline = self._service.wheel.now + self._service.limits.linger
+        limits = self._service.limits
+        # An answer that is still on its way has the time of any other.
+        waits = limits.stream if self.transport.get_write_buffer_size() else limits.linger
+        self.deadline = self._service.wheel.now + waits
         if not self.transport.is_closing():
             self.transport.write_eof()
         self.resume()
+
+    def _close(self) -> None:
+        """Close once everything is written; a client that does not read is not waited for for ever."""
+        self._lingering = True
+        self.deadline = self._service.wheel.now + self._service.limits.stream
+        self.transport.close()
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)

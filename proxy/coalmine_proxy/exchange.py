@@ -155,9 +155,6 @@ class Exchange:
             upstream.keep()
             return
         self._reused = False
-        if self.reader is not None:
-            # Before anything is written: the new connection may be full at once and pause the client again.
-            self.client.resume()
         self._attach(upstream)
 
     def unconnected(self, peer: Peer[Upstream]) -> None:
@@ -169,6 +166,11 @@ class Exchange:
         self._tries += 1
         self._again()
 
+    def exhausted(self) -> None:
+        """This pod has no file descriptor or port left for a connection: no version's fault."""
+        if not self._over:
+            self._fail_client(NO_ENDPOINT)
+
     def _again(self) -> None:
         """Another attempt, under the configuration that holds now."""
         self._service.stats.retries += 1
@@ -177,6 +179,9 @@ class Exchange:
 
     def _attach(self, upstream: Upstream) -> None:
         self.upstream = upstream
+        if self.reader is not None:
+            # Before anything is written: the connection may be full at once and pause the client again.
+            self.client.resume()
         upstream.begin(self, self._outgoing)
         if not self._repeatable:
             self._outgoing = b""

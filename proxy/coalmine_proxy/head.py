@@ -76,6 +76,8 @@ _MAX_REMEMBERED: Final = 192
 #: Names that were found well-formed, as they were written.
 _NAMES: Final[dict[bytes, int]] = {}
 _MAX_NAMES: Final = 1024
+#: Longer ones are nobody's usual fields, and would only be remembered to fill the memory.
+_MAX_NAME: Final = 64
 
 
 class Malformed(ValueError):
@@ -116,9 +118,10 @@ def _name(name: bytes, colon: bytes) -> int:
     if not TOKEN.fullmatch(name):
         raise Malformed(400, "A field name is not a token: there is a space before its colon, or a stray character.")
     known = _SPECIAL.get(name.lower(), PLAIN)
-    if len(_NAMES) >= _MAX_NAMES:
-        _NAMES.clear()
-    _NAMES[name] = known
+    if len(name) <= _MAX_NAME:
+        if len(_NAMES) >= _MAX_NAMES:
+            _NAMES.clear()
+        _NAMES[name] = known
     return known
 
 

@@ -112,7 +112,7 @@ class Identities:
         finally:
             if transport is not None:
                 transport.close()
-        if uid == endpoint.uid:
+        if uid and uid == endpoint.uid:
             # The age counts from the question: the answer may have been long on its way.
             peer.confirmed = asked
             return True

@@ -117,13 +117,14 @@ def parse_request(block: bytes, limits: Limits) -> Request:
             if request.host is not None:
                 raise Malformed(400, "There is more than one Host.")
             request.host = value_of(line)
-            append(line)
+            append(b"Host: " + request.host)
         elif what == head.CONTENT_LENGTH:
             if request.has_length:
                 raise Malformed(400, "There is more than one Content-Length.")
             request.length = int(value_of(line))
             request.has_length = True
-            append(line)
+            # In our own words: a lenient parser behind us may read tabs and leading zeros otherwise.
+            append(b"Content-Length: %d" % request.length)
         elif what == head.CONNECTION:
             connection = (connection or []) + tokens(value_of(line))
         elif what == head.TRANSFER_ENCODING:
@@ -158,6 +159,8 @@ def parse_request(block: bytes, limits: Limits) -> Request:
         _upgrade(request, connection)
     if request.host is None and not http10:
         raise Malformed(400, "There is no Host.")
+    if request.method == b"CONNECT":
+        raise Malformed(405, "CONNECT is not served here.")
     if target[0] != 0x2F:
         _other_target(request, target)
     return request
@@ -238,9 +241,7 @@ def _upgrade(request: Request, connection: list[bytes] | None) -> None:
 
 
 def _other_target(request: Request, target: bytes) -> None:
-    """Targets that do not begin with a slash: absolute, asterisk, CONNECT."""
-    if request.method == b"CONNECT":
-        raise Malformed(405, "CONNECT is not served here.")
+    """Targets that do not begin with a slash: absolute, asterisk."""
     if target == b"*" and request.method == b"OPTIONS":
         request.path = target
         return

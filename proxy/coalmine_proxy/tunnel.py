@@ -54,8 +54,9 @@ class Tunnel(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def expired(self) -> None:
-        """Neither side said anything for a long time."""
-        self.close()
+        """Neither side said anything for a long time, or does not read what the other said."""
+        self.transport.abort()
+        self.other.transport.abort()
 
     def close(self) -> None:
         """End both sides."""

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     WAITING_FOR_SIDECARS = "WaitingForSidecars"
     WAITING_FOR_STABLE = "WaitingForStable"
     ANALYSIS_RUNNING = "AnalysisRunning"
+    ANALYSIS_MISSING = "AnalysisMissing"
     ANALYSIS_FAILED = "AnalysisFailed"
     ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
     DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
@@ -110,6 +111,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.WAITING_FOR_SIDECARS: "waiting for the sidecar of {pod} to acknowledge",
     Reason.WAITING_FOR_STABLE: "waiting for stable pods: {detail}",
     Reason.ANALYSIS_RUNNING: "analysis {run} is running",
+    Reason.ANALYSIS_MISSING: "waiting for analysis {run} to be started{detail}",
     Reason.ANALYSIS_FAILED: "canary aborted: {detail}",
     Reason.ANALYSIS_INCONCLUSIVE: "analysis {run} is inconclusive: promote or abort",
     Reason.DEADLINE_EXCEEDED: "canary aborted: no progress for {seconds} s: {detail}",

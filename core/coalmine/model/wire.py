@@ -14,6 +14,7 @@ This module only describes; signing and HTTP are with those who do them.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ def decode(body: bytes) -> Document:
 
 def _arm(raw: Any) -> Arm:
     endpoints = tuple(
-        Endpoint(_text(e, "address"), _port(e, "port"), _text(e, "uid"), _port(e, "admin"))
+        Endpoint(_address(e, "address"), _port(e, "port"), _text(e, "uid"), _port(e, "admin"))
         for e in _list(raw, "endpoints", None)
     )
     return Arm(_text(raw, "name"), Weight.parse(raw["share"], "share"), endpoints)
@@ -160,8 +161,15 @@ def _list(raw: Mapping[str, Any], key: str, default: list[Any] | None) -> list[A
 
 
 def _path(value: object) -> str:
-    if not isinstance(value, str):
-        raise RemoteError("localPaths must be strings")
+    if not isinstance(value, str) or not value.startswith("/") or not value.isascii():
+        raise RemoteError("localPaths must be paths that begin with /")
+    return value
+
+
+def _address(raw: Mapping[str, Any], key: str) -> str:
+    """A name would be looked up, and may be anybody's."""
+    value = _text(raw, key)
+    ipaddress.ip_address(value)
     return value
 
 

@@ -332,9 +332,8 @@ class PodWorker:
                     break
                 except ApiError as error:
                     log.warning("%s: no token: %s", name_of(self.pod), error)
-                    if error.status == 403:  # its namespace ends, and takes the pod with it
-                        await self._asked_to_end.wait()
-                        return
+                    if error.status == 403:  # its namespace ends: so does the pod, and with it this task
+                        await asyncio.Event().wait()
                     await asyncio.sleep(_WRITE_AGAIN)
             self._tokens[audience] = str(answer["status"]["token"])
 

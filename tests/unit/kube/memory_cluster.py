@@ -160,8 +160,8 @@ class MemoryCluster:
             stands = (old.get("status") or {}).get("conditions") or []
             types = {c["type"] for c in new}
             patch["status"]["conditions"] = [*(c for c in stands if c["type"] not in types), *new]
-        part = {"status"} if subresource == "status" else {"metadata", "spec"}
-        return self._write(resource, old, _merge(old, {k: v for k, v in patch.items() if k in part}))
+        of_status = subresource == "status"
+        return self._write(resource, old, _merge(old, {k: v for k, v in patch.items() if (k == "status") is of_status}))
 
     async def delete(
         self,

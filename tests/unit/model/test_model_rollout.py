@@ -47,7 +47,10 @@ _STATUS = st.builds(
     handover_at=_MAYBE,
     withdrawn_at=_MAYBE,
     analysis_run=_TEXT,
-    inconclusive_passed=st.booleans(),
+    analysis_runs=_COUNT,
+    strategy=_TEXT,
+    waiting=st.booleans(),
+    bare_at=_MAYBE,
     replicas=st.builds(Replicas, _COUNT, _COUNT, _COUNT, _COUNT, _COUNT),
     conditions=st.lists(st.builds(Condition, _TEXT, st.booleans(), _TEXT, _TEXT, _TIME), max_size=2).map(tuple),
 )

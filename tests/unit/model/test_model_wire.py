@@ -33,7 +33,8 @@ from coalmine.model.wire import (
 _NAMES = st.text(max_size=12)
 _PORTS = st.integers(1, 65_535)
 _WHOLE = st.integers(0, (1 << 63) - 1)
-_ENDPOINTS = st.builds(Endpoint, _NAMES, _PORTS, _NAMES, _PORTS)
+_ENDPOINTS = st.builds(Endpoint, st.ip_addresses().map(str), _PORTS, _NAMES, _PORTS)
+_PATHS = st.text("abc/.-_", max_size=8).map("/{}".format)
 
 
 @st.composite
@@ -48,7 +49,7 @@ def _routings(draw: st.DrawFn) -> Routing:
         for name, share in zip(names, shares, strict=False)
     )
     flags = [draw(st.booleans()) for _ in range(3)]
-    return Routing(arms, tuple(draw(st.lists(_NAMES, max_size=3))), *flags)
+    return Routing(arms, tuple(draw(st.lists(_PATHS, max_size=3))), *flags)
 
 
 _DOCUMENTS = st.builds(Document, st.builds(Version, _WHOLE, _WHOLE), _NAMES, _NAMES, _routings())
@@ -141,8 +142,10 @@ MALFORMED_DOCUMENTS = {
     "no endpoints": _set("arms", 0, to={"name": "a", "share": 80}),
     "port 0": _set("arms", 0, "endpoints", 0, "port", to=0),
     "port 65536": _set("arms", 0, "endpoints", 0, "admin", to=65_536),
+    "a name for an address": _set("arms", 0, "endpoints", 0, "address", to="example.org"),
     "a long address": _set("arms", 0, "endpoints", 0, "address", to="1" * 300),
     "paths as text": _set("localPaths", to="/metrics"),
+    "a path that is none": _set("localPaths", to=["metrics"]),
     "a path that is a number": _set("localPaths", to=[5]),
     "a flag as text": _set("drain", to="false"),
     "a flag as null": _set("pin", to=None),

@@ -254,3 +254,34 @@ def test_arguments_and_environment() -> None:
         parse([], environ)
     with pytest.raises(SpecError, match="COALMINE_POD_UID: is not set"):
         parse(["--app-port", "3"], {})
+
+
+def test_who_does_not_read_its_answers_gets_no_more_of_them(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        sidecar = await w.sidecar(await w.app("a"))
+        reader, writer = await w.client(sidecar.admin_port)
+        count = 6000
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * count)
+        await http.until(lambda: any(c._blocked for c in sidecar._admin_connections))
+        assert sum(c.transport.get_write_buffer_size() for c in sidecar._admin_connections) < 1 << 20
+        assert [(await http.read_answer(reader)).start for _ in range(count)] == ["HTTP/1.1 200 OK"] * count
+
+    in_world(test)
+
+
+def test_unverified_bodies_are_bounded_over_all_connections(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        sidecar = await w.sidecar(await w.app("a"))
+        head = b"PUT /config HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % wire.MAX_DOCUMENT
+        answers = []
+        for _ in range(4):
+            reader, writer = await w.client(sidecar.admin_port)
+            writer.write(head + b" " * (wire.MAX_DOCUMENT - 1))
+            answers.append(asyncio.ensure_future(http.read_answer(reader)))
+        done, waiting = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+        assert all(a.result().start.startswith("HTTP/1.1 503 ") for a in done)
+        assert sidecar.admin.unverified <= 2 * wire.MAX_DOCUMENT
+        for answer in waiting:
+            answer.cancel()
+
+    in_world(test)

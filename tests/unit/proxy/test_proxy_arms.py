@@ -237,3 +237,19 @@ def test_nothing_fails_while_weights_change_and_pods_leave_and_crash(in_world: A
         assert sa.service.stats.in_flight == 0
 
     in_world(test)
+
+
+def test_an_upload_goes_on_after_a_retry_on_a_kept_connection(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        (_, sa, ea), (dead, sd, ed) = await pods(w, "a", "d")
+        await w.configure(sa, http.routing([ea, ed], [], 0))
+        await dead.kill()
+        await sd.drain()
+        body = b"x" * 400_000
+        for _ in range(10):
+            for _ in range(3):
+                assert (await w.ask(sa.port)).body == b"a"
+            assert (await w.ask(sa.port, "POST", "/", body)).body == b"a"
+        assert sa.service.stats.retries > 3
+
+    in_world(test)

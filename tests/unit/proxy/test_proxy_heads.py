@@ -63,6 +63,7 @@ REFUSED = {
     "TE in 1.0": (request("Transfer-Encoding: chunked", first="POST / HTTP/1.0"), 400),
     "too many fields": (request(*[f"F{i}: x" for i in range(100)]), 431),
     "line too long": (request(first="GET /" + "a" * 8192 + " HTTP/1.1"), 414),
+    "CONNECT with a path": (request(first="CONNECT / HTTP/1.1"), 405),
     "CONNECT": (request(first="CONNECT a:80 HTTP/1.1"), 405),
     "HTTP/2.0": (request(first="PRI * HTTP/2.0", host=False), 505),
     "HTTP/1.10": (request(first="GET / HTTP/1.10"), 505),
@@ -113,6 +114,10 @@ FORWARDED = {
     "Connection names Host and Content-Length": (
         request("Connection: host, content-length", "Content-Length: 0"),
         ["GET / HTTP/1.1", "Host: a", "Content-Length: 0", *ADDED],
+    ),
+    "Content-Length in our own words": (
+        request("Content-Length:\t0005\t "),
+        ["GET / HTTP/1.1", "Host: a", "Content-Length: 5", *ADDED],
     ),
     "TE": (request("TE: gzip"), ["GET / HTTP/1.1", "Host: a", *ADDED]),
     "TE trailers": (
@@ -218,7 +223,7 @@ def answer(*lines: str, first: str = "HTTP/1.1 200 OK") -> bytes:
 
 FRAMED = {
     "length": (answer("Content-Length: 7"), "GET", 7, True),
-    "no length": (answer(), "GET", UNTIL_CLOSE, True),
+    "no length": (answer(), "GET", UNTIL_CLOSE, False),
     "chunked": (answer("Transfer-Encoding: chunked"), "GET", CHUNKED, True),
     "head": (answer("Content-Length: 7"), "HEAD", 0, True),
     "head chunked": (answer("Transfer-Encoding: chunked"), "HEAD", 0, True),

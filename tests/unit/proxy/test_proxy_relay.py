@@ -141,6 +141,23 @@ def test_answers(in_world: Any, http: Any, sent: bytes, headers: dict[str, str],
     in_world(test)
 
 
+def test_a_connection_that_ended_an_answer_is_not_used_again(in_world: Any, http: Any) -> None:
+    async def script(app: Any, message: Any, reader: Any, writer: Any) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+        return False
+
+    async def test(w: Any) -> None:
+        sidecar = await w.sidecar(await w.app("a", script))
+        reader, writer = await w.client(sidecar.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 4)
+        for _ in range(4):
+            assert (await http.read_answer(reader)).body == b"until the end"
+        assert failures(sidecar) == {}
+        assert sidecar.service.stats.retries == 0
+
+    in_world(test)
+
+
 def test_head_has_no_body_and_the_next_request_is_read_right(in_world: Any, http: Any) -> None:
     async def test(w: Any) -> None:
         sidecar = await w.sidecar(await w.app("name"))
@@ -274,6 +291,7 @@ def test_a_slow_head_gets_408_and_a_silent_client_is_closed(in_world: Any) -> No
         sidecar = await w.sidecar(await w.app("a"), head_time=0.01)
         assert (await w.raw(sidecar.port, b"GET / HTTP/1.1\r\nHo")).startswith(b"HTTP/1.1 408 ")
         assert await w.raw(sidecar.port, b"") == b""
+        assert await w.raw(sidecar.port, b"\r\n") == b"", "an empty line wins no time"
 
     in_world(test)
 
@@ -282,6 +300,8 @@ REFUSED = [
     (b"GET / HTTP/1.1\r\n\r\n", 400),
     (b"GET / HTTP/1.1\nHost: a\n\n", 400),
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    (b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+    (b"\r\n\r\n\r\n", 400),
     (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
     (b"GET /" + b"a" * 9000, 414),
     (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: bbbbbbbbbb\r\n" * 4000, 431),
