@@ -358,6 +358,12 @@ def test_liveness_probe_restarts_and_readiness_takes_out(lab: Lab, run: Any, nam
                 program,
                 volumeMounts=[{"name": "tmp", "mountPath": "/tmp"}],
                 readinessProbe={"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
+                # on a busy machine the program may need longer for its first line than liveness allows
+                startupProbe={
+                    "exec": {"command": ["test", "-e", "/tmp/alive"]},
+                    "periodSeconds": 1,
+                    "failureThreshold": 60,
+                },
                 livenessProbe={
                     "exec": {"command": ["test", "-e", "/tmp/alive"]},
                     "periodSeconds": 1,

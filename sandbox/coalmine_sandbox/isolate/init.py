@@ -45,9 +45,15 @@ def _mounts() -> None:
     kernel.mount(str(hosts), "/etc/hosts", flags=kernel.MS_BIND)
 
 
+def _heed() -> None:
+    """A shell starts what it puts in the background with SIGINT ignored, which would be inherited."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _supervise(command: Sequence[str]) -> int:
     try:
-        child = subprocess.Popen(command, start_new_session=True)
+        child = subprocess.Popen(command, start_new_session=True, preexec_fn=_heed)
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         return 127
