@@ -147,8 +147,8 @@ def test_watch_redraws_a_terminal(tmp_path: Path) -> None:
         await api.watched("rollouts")
         api.put(make.rollout(make.PAUSED))
         await cli.out.shows(lambda text: "॥ Paused" in text)
-        api.forbidden.add("pods")
         await api.watched("pods")
+        api.forbidden.add("pods")
         api.gone("pods")
         assert await watching == REFUSED
         assert "pods is forbidden" in cli.err.getvalue()
