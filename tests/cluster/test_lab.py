@@ -347,25 +347,25 @@ def test_crash_loop_and_unknown_image_are_told(lab: Lab, run: Any, namespace: st
 def test_liveness_probe_restarts_and_readiness_takes_out(lab: Lab, run: Any, namespace: str) -> None:
     program = """
         import os, time
-        open("/tmp/alive", "w")
+        open("/var/probed/alive", "w")
         while True: time.sleep(60)
     """
     spec = {
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [{"name": "probed", "emptyDir": {}}],
         "containers": [
             python(
                 "main",
                 program,
-                volumeMounts=[{"name": "tmp", "mountPath": "/tmp"}],
-                readinessProbe={"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
+                volumeMounts=[{"name": "probed", "mountPath": "/var/probed"}],
+                readinessProbe={"exec": {"command": ["test", "-e", "/var/probed/ready"]}, "periodSeconds": 1},
                 # on a busy machine the program may need longer for its first line than liveness allows
                 startupProbe={
-                    "exec": {"command": ["test", "-e", "/tmp/alive"]},
+                    "exec": {"command": ["test", "-e", "/var/probed/alive"]},
                     "periodSeconds": 1,
                     "failureThreshold": 60,
                 },
                 livenessProbe={
-                    "exec": {"command": ["test", "-e", "/tmp/alive"]},
+                    "exec": {"command": ["test", "-e", "/var/probed/alive"]},
                     "periodSeconds": 1,
                     "failureThreshold": 2,
                 },
@@ -378,7 +378,7 @@ def test_liveness_probe_restarts_and_readiness_takes_out(lab: Lab, run: Any, nam
         await lab.apply([pod("one", spec)], namespace=namespace)
         running = await pod_where(lab, namespace, "one", lambda p: container_status(p, "main").get("started"), "runs")
         assert not ready(running)
-        (volume,) = (lab.state / "node" / "pods").glob(f"{namespace}_one_*/volumes/tmp")
+        (volume,) = (lab.state / "node" / "pods").glob(f"{namespace}_one_*/volumes/probed")
         (volume / "ready").touch()
         await pod_where(lab, namespace, "one", ready, "ready")
         (volume / "ready").unlink()
