@@ -46,7 +46,6 @@ class Reason(StrEnum):
     WAITING_FOR_CANARY = "WaitingForCanary"
     WAITING_FOR_SIDECARS = "WaitingForSidecars"
     WAITING_FOR_STABLE = "WaitingForStable"
-    ANALYSIS_RUNNING = "AnalysisRunning"
     ANALYSIS_MISSING = "AnalysisMissing"
     ANALYSIS_FAILED = "AnalysisFailed"
     ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
@@ -55,7 +54,6 @@ class Reason(StrEnum):
     ABORTED_BY_USER = "AbortedByUser"
     ABORTED = "RolloutAborted"
     RETRIED = "RolloutRetried"
-    PROMOTED_BY_USER = "PromotedByUser"
     SUPERSEDED = "RevisionSuperseded"
     STEPS_CHANGED = "StepsChanged"
     REDUCED = "WeightReduced"
@@ -110,7 +108,6 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.WAITING_FOR_CANARY: "waiting for canary pods: {available} of {wanted} available{detail}",
     Reason.WAITING_FOR_SIDECARS: "waiting for the sidecar of {pod} to acknowledge",
     Reason.WAITING_FOR_STABLE: "waiting for stable pods: {detail}",
-    Reason.ANALYSIS_RUNNING: "analysis {run} is running",
     Reason.ANALYSIS_MISSING: "waiting for analysis {run} to be started{detail}",
     Reason.ANALYSIS_FAILED: "canary aborted: {detail}",
     Reason.ANALYSIS_INCONCLUSIVE: "analysis {run} is inconclusive: promote or abort",
@@ -119,7 +116,6 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.ABORTED_BY_USER: "canary aborted by a person",
     Reason.ABORTED: "{why}; all requests go to stable",
     Reason.RETRIED: "trying {images} again from the first step",
-    Reason.PROMOTED_BY_USER: "promoted by a person from step {step}",
     Reason.SUPERSEDED: "a newer template took the place of {fingerprint}: starting again at the first step",
     Reason.STEPS_CHANGED: "the steps of the strategy changed: starting again at the first one",
     Reason.REDUCED: "only {ready} of {wanted} canary pods are ready: they get {told} % instead of {weight} %, stable the rest",
