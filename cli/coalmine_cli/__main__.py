@@ -20,6 +20,7 @@ COMPONENTS: Final[Mapping[str, str]] = {
     "webhook": "coalmine_webhook.__main__",
     "controller": "coalmine_controller.__main__",
     "demo": "coalmine_cli.demo",
+    "sandbox": "coalmine_cli.sandbox",
 }
 
 
@@ -64,6 +65,7 @@ def _verb(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         tty=tty,
         colour=tty and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
         columns=lambda: shutil.get_terminal_size().columns,
+        stdin=sys.stdin,
     )
     as_plugin = os.path.basename(sys.argv[0]).startswith("kubectl-")
     prog = "kubectl coalmine" if as_plugin else "coalmine"

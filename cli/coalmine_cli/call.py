@@ -7,13 +7,16 @@ parser and says which coroutine runs it. Verbs import the API client only when t
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from coalmine_cli.terminal import Terminal
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+#: Kinds that people write before a name.
+_KINDS: Final = ("deployment", "deployments", "deploy", "rollout", "rollouts", "ro")
 
 #: Exit codes; also told by `--help`.
 DONE = 0
@@ -35,9 +38,12 @@ class Call:
 Run: TypeAlias = Callable[[Call], Coroutine[Any, Any, int]]
 
 
-def add_verb(verbs: Verbs, name: str, run: Run, *, about: str, more: str = "") -> argparse.ArgumentParser:
+def add_verb(
+    verbs: Verbs, name: str, run: Run, *, about: str, more: str = "", aliases: Sequence[str] = ()
+) -> argparse.ArgumentParser:
     """A verb's parser, which takes the global flags too: they may stand before or behind it."""
-    parser = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}. {more}".strip())
+    description = f"{about[0].upper()}{about[1:]}. {more}".strip()
+    parser = verbs.add_parser(name, help=about, description=description, aliases=aliases)
     add_global_flags(parser)
     parser.set_defaults(run=run)
     return parser
@@ -54,8 +60,21 @@ def add_global_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="name of the Deployment; its Rollout has the same")
+    parser.add_argument("name", metavar="NAME", type=bare_name, help="name of the Deployment; its Rollout has the same")
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default: text")
+def bare_name(text: str) -> str:
+    """`text` without a kind before it: ``deployment/colorapi`` is what people write for kubectl."""
+    kind, separator, name = text.rpartition("/")
+    if not separator:
+        return text
+    if kind.partition(".")[0].lower() not in _KINDS or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no Deployment: write NAME, or deployment/NAME")
+    return name
+
+
+def add_output(parser: argparse.ArgumentParser, *more: str) -> None:
+    """`-o`; `more` are formats besides text, json and yaml."""
+    choices = ("text", "json", "yaml", *more)
+    help_ = f"{', '.join(choices)}; default: text"
+    parser.add_argument("-o", "--output", choices=choices, default="text", metavar="FORMAT", help=help_)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
 from coalmine_cli.call import DONE, Call, Verbs, add_name, add_output, add_verb
+from coalmine_cli.output import document, is_text
 
 if TYPE_CHECKING:
     from coalmine.model.view import View
@@ -23,7 +23,8 @@ def declare(verbs: Verbs) -> None:
         run,
         about="show a rollout with its revisions, pods and analysis",
         more="With -w it goes on until Ctrl-C, which is no failure (exit code 0): a terminal is redrawn, "
-        "otherwise a block (with -o json a line) is written for each change.",
+        "otherwise a block (with -o json a line, with -o yaml a document) is written for each change.",
+        aliases=("ro", "rollouts"),
     )
     add_name(parser)
     parser.add_argument("-w", "--watch", action="store_true", help="follow it")
@@ -43,7 +44,7 @@ async def run(call: Call) -> int:
             _show(picture.view(), call)
             return DONE
         async with picture.followed():
-            if call.terminal.tty and arguments.output == "text":
+            if call.terminal.tty and is_text(call):
                 await _redraw(picture, call)
             else:
                 await _write_blocks(picture, call)
@@ -53,8 +54,8 @@ async def run(call: Call) -> int:
 def _show(view: View, call: Call) -> None:
     from coalmine_cli.render import screen
 
-    if call.arguments.output == "json":
-        call.terminal.say(json.dumps(view.to_json(), indent=None if call.arguments.watch else 2))
+    if not is_text(call):
+        document(call, view.to_json(), one_of_many=call.arguments.watch)
     else:
         call.terminal.show(screen(view, call.clock(), call.terminal.width))
 
@@ -92,7 +93,7 @@ async def _write_blocks(picture: Picture, call: Call) -> None:
         view = _latest(picture, shown)
         if view != shown:
             shown = view
-            if call.arguments.output == "text":
+            if is_text(call):
                 call.terminal.say("")
             _show(shown, call)
 

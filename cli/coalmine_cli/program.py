@@ -12,7 +12,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from coalmine.model.errors import RemoteError, SpecError
-from coalmine_cli import abort, get_rollout, promote, retry, set_image, status, version
+from coalmine_cli import (
+    abort,
+    completion,
+    get_rollout,
+    lint,
+    list_rollouts,
+    pause,
+    promote,
+    restart,
+    retry,
+    set_image,
+    status,
+    undo,
+    version,
+)
 from coalmine_cli.call import DONE, INTERRUPTED, REFUSED, USAGE, Call, Run, Verbs, add_global_flags
 from coalmine_cli.terminal import Terminal
 
@@ -23,10 +37,15 @@ components (each has its own --help):
                       the processes of an installation
 
 exit codes:
-  {DONE}    done; for status: Healthy; for get -w: ended by Ctrl-C
-  {REFUSED}    refused or failed, with the reason on stderr; for status: Degraded, or the time is over
+  {DONE}    done; status: Healthy; lint: nothing that would be refused; get -w, list -w: ended by Ctrl-C
+  {REFUSED}    refused or failed, with the reason on stderr; status: Degraded, or the time is over;
+       lint: something would be refused
   {USAGE}    wrong usage
   {INTERRUPTED}  ended by Ctrl-C
+
+environment:
+  KUBECONFIG          the kubeconfig, or several, as kubectl reads it
+  NO_COLOR            no colours when it is set and not empty
 """
 
 
@@ -41,8 +60,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     add_global_flags(top)
     verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
     get_rollout.declare(_group(verbs, "get", "show a rollout: get rollout NAME"))
+    list_rollouts.declare(_group(verbs, "list", "show all rollouts: list rollouts"))
+    status.declare(verbs)
     set_image.declare(_group(verbs, "set", "ask for a new version: set image DEPLOYMENT CONTAINER=IMAGE"))
-    for verb in (promote, abort, retry, status, version):
+    for verb in (promote, pause, abort, retry, undo, restart, lint, completion, version):
         verb.declare(verbs)
     return top
 
@@ -63,7 +84,7 @@ def run(
 ) -> int:
     """Run one verb to its end; returns the exit code."""
     try:
-        arguments = parser(prog).parse_args(argv)
+        arguments = parser(prog).parse_args(translated(argv))
     except SystemExit as ended:  # argparse has told why
         return int(ended.code or DONE)
     if getattr(arguments, "no_color", False):
@@ -72,6 +93,15 @@ def run(
         return asyncio.run(perform(Call(arguments, terminal, clock, pause)))
     except KeyboardInterrupt:
         return int(getattr(arguments, "interrupted", INTERRUPTED))
+
+
+def translated(argv: Sequence[str]) -> list[str]:
+    """`retry rollout NAME`, as users of Argo Rollouts write it, is `retry NAME` here."""
+    words = list(argv)
+    for at in range(len(words) - 2):
+        if words[at] == "retry" and words[at + 1] in ("rollout", "ro") and not words[at + 2].startswith("-"):
+            return [*words[: at + 1], *words[at + 2 :]]
+    return words
 
 
 async def perform(call: Call) -> int:

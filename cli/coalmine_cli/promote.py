@@ -7,12 +7,13 @@ from functools import partial
 from coalmine.model.errors import SpecError
 from coalmine.model.rollout import Promotion
 from coalmine_cli import wish
-from coalmine_cli.call import Call, Verbs, add_name, add_verb
+from coalmine_cli.call import Call, Verbs, add_name, add_output, add_verb
 
 
 def declare(verbs: Verbs) -> None:
     parser = add_verb(verbs, "promote", run, about="go on with a rollout: end the current pause or step")
     add_name(parser)
+    add_output(parser)
     parser.add_argument("--full", action="store_true", help="skip all steps that remain, and the analysis")
 
 

@@ -4,20 +4,19 @@ Pure. Rules:
 - Same view, same time, same width: same lines. They never exceed the width, so that no terminal
   wraps them and tears the tree apart. Where it is too narrow, the column KIND goes first (the
   symbols tell it), then names lose their middles, then line ends are cut.
-- Cluster objects are written by others: what is no printable character (an escape sequence in an
-  image or a reason) is shown as a question mark and never reaches the terminal.
+- What comes from cluster objects goes through `clean`.
 """
 
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from coalmine.model.durations import short
 from coalmine.model.view import PHASE_MARKS, Count, Kind, Mark, Node, View
+from coalmine_cli.fit import clean, columns, cut, padded, shortened, text_of
 from coalmine_cli.terminal import Line, Span
 
 ICONS: Final = {
@@ -57,7 +56,12 @@ class _Row:
 def screen(view: View, now: float, width: int | None = None) -> list[Line]:
     """All lines; `now` is a Unix time, `width` the terminal's columns or None."""
     lines = [*_header(view, width), (), *_tree(view.tree, now, width)]
-    return lines if width is None else [_cut(line, width) for line in lines]
+    return lines if width is None else [cut(line, width) for line in lines]
+
+
+def tree(root: Node, now: float, width: int) -> list[Line]:
+    """The tree alone, below its heading."""
+    return [cut(line, width) for line in _tree(root, now, width)]
 
 
 def _header(view: View, width: int | None) -> Iterator[Line]:
@@ -86,15 +90,15 @@ def _header(view: View, width: int | None) -> Iterator[Line]:
 
 
 def _field(label: str, value: str, style: str = "") -> Line:
-    return Span(f"{label:<{_LABELS}}", "label"), Span(_clean(value), style)
+    return Span(f"{label:<{_LABELS}}", "label"), Span(clean(value), style)
 
 
 def _wrapped(message: str, width: int | None) -> list[str]:
-    text = _clean(message)
+    text = clean(message)
     if width is None or not text:
         return [text] if text else []
     room = max(width - _LABELS, 1)
-    return textwrap.wrap(text, room if _columns(text) == len(text) else max(room // 2, 1))
+    return textwrap.wrap(text, room if columns(text) == len(text) else max(room // 2, 1))
 
 
 def _tree(root: Node, now: float, width: int | None) -> list[Line]:
@@ -117,7 +121,7 @@ def _rows(node: Node, branch: str, below: str, now: float) -> Iterator[_Row]:
     role = next((i for i in node.info if i in ("stable", "canary")), "")
     mark = "" if node.mark is None else node.mark.value
     symbol = f"{branch}{SYMBOLS[node.kind]} "
-    yield _Row(symbol, _clean(node.name), kind, _clean(status), age, _clean(info), (mark, str(role)))
+    yield _Row(symbol, clean(node.name), kind, clean(status), age, clean(info), (mark, str(role)))
     for number, child in enumerate(node.children):
         last = number == len(node.children) - 1
         yield from _rows(child, below + ("└──" if last else "├──"), below + ("   " if last else "│  "), now)
@@ -126,13 +130,13 @@ def _rows(node: Node, branch: str, below: str, now: float) -> Iterator[_Row]:
 def _table(rows: Sequence[_Row], *, kinds: bool) -> list[Line]:
     names = max(len(r.branch) + len(r.name) for r in rows) + _GAP
     kind = max(len(r.kind) for r in rows) + _GAP if kinds else 0
-    statuses = max(_columns(r.status) for r in rows) + _GAP
+    statuses = max(columns(r.status) for r in rows) + _GAP
     ages = max(len(r.age) for r in rows) + _GAP
     return [
         (
             Span(f"{r.branch}{r.name}".ljust(names)),
             Span(r.kind.ljust(kind) if kinds else ""),
-            Span(r.status + " " * (statuses - _columns(r.status)), r.styles[0]),
+            Span(padded(r.status, statuses), r.styles[0]),
             Span(r.age.ljust(ages)),
             Span(r.info, r.styles[1]),
         )
@@ -141,7 +145,7 @@ def _table(rows: Sequence[_Row], *, kinds: bool) -> list[Line]:
 
 
 def _widest(lines: Sequence[Line]) -> int:
-    return max(_columns(_plain(line)) for line in lines)
+    return max(columns(text_of(line)) for line in lines)
 
 
 def _shortened(rows: Sequence[_Row], room: int) -> list[_Row]:
@@ -149,36 +153,5 @@ def _shortened(rows: Sequence[_Row], room: int) -> list[_Row]:
     fitted = []
     for row in rows:
         length = max(room - len(row.branch), _SHORTEST_NAME)
-        name = row.name
-        if len(name) > length:
-            tail = length * 2 // 3  # the end tells one pod from the other
-            name = f"{name[: length - tail - 1]}…{name[-tail:]}"
-        fitted.append(_Row(row.branch, name, row.kind, row.status, row.age, row.info, row.styles))
+        fitted.append(replace(row, name=shortened(row.name, length)))
     return fitted
-
-
-def _cut(line: Line, width: int) -> Line:
-    """`line` within `width` columns; what is cut shows as an ellipsis."""
-    if _columns(_plain(line)) <= width:
-        return line
-    left, kept = width - 1, list[Span]()
-    for span in line:
-        text = span.text
-        while _columns(text) > left:
-            text = text[: left if len(text) > left else -1]
-        kept.append(Span(text, span.style))
-        left -= _columns(text)
-    return (*kept, Span("…"))
-
-
-def _plain(line: Line) -> str:
-    return "".join(span.text for span in line).rstrip()
-
-
-def _columns(text: str) -> int:
-    """Columns on a terminal: two for the wide characters of East Asian scripts."""
-    return len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from coalmine.model.errors import SpecError
 from coalmine_cli import wish
-from coalmine_cli.call import Call, Verbs, add_name, add_verb
+from coalmine_cli.call import Call, Verbs, add_name, add_output, add_verb
 
 
 def declare(verbs: Verbs) -> None:
     parser = add_verb(verbs, "retry", run, about="try an aborted canary again, from the first step")
     add_name(parser)
+    add_output(parser)
 
 
 async def run(call: Call) -> int:

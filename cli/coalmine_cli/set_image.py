@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from coalmine.model.errors import SpecError
-from coalmine.model.fingerprint import fingerprint
-from coalmine.model.names import CANARY, FAILED, HOLD
-from coalmine.model.reasons import Reason, say
-from coalmine_cli.call import DONE, Call, Verbs, add_verb
+from coalmine_cli.call import DONE, Call, Verbs, add_output, add_verb, bare_name
+from coalmine_cli.output import told
+from coalmine_cli.template import consequence
 
 #: Stands for all containers (init containers, which are other programs, have to be named).
 ALL = "*"
@@ -31,7 +30,7 @@ def declare(verbs: Verbs) -> None:
         about="give a Deployment's containers new images",
         more='For example: coalmine set image colorapi "*=particule/simplecolorapi:2.0"',
     )
-    parser.add_argument("name", metavar="DEPLOYMENT", help="name of the Deployment")
+    parser.add_argument("name", metavar="DEPLOYMENT", type=bare_name, help="name of the Deployment")
     parser.add_argument(
         "pairs",
         metavar="CONTAINER=IMAGE",
@@ -39,6 +38,7 @@ def declare(verbs: Verbs) -> None:
         type=_pair,
         help="the container's new image; * stands for all containers (but for init containers)",
     )
+    add_output(parser)
 
 
 def _pair(text: str) -> Pair:
@@ -74,21 +74,6 @@ def images_patch(template: Mapping[str, Any], pairs: Sequence[Pair], name: str) 
     return {"spec": {"template": {"spec": changes}}} if changes else {}
 
 
-def consequence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What the webhook made of it, read off the Deployment as it was stored."""
-    name, template = after["metadata"]["name"], after["spec"]["template"]
-    annotations = after["metadata"].get("annotations") or {}
-    if CANARY not in annotations:
-        return f"it has no annotation {CANARY}, so it is updated natively"
-    print_ = fingerprint(template)
-    if annotations.get(HOLD) == print_:
-        images = ", ".join(str(c.get("image")) for c in template["spec"]["containers"])
-        return say(Reason.STILL_FAILED if annotations.get(FAILED) == print_ else Reason.HELD, images=images, name=name)
-    if HOLD in (before["metadata"].get("annotations") or {}):
-        return say(Reason.RELEASED)
-    return say(Reason.NATIVE_UPDATE)
-
-
 async def run(call: Call) -> int:
     from coalmine.kube.client import STRATEGIC
     from coalmine.kube.resources import DEPLOYMENTS
@@ -99,9 +84,10 @@ async def run(call: Call) -> int:
         before = await cluster.deployment(name)
         patch = images_patch(before["spec"]["template"], call.arguments.pairs, name)
         if not patch:
-            call.terminal.say(f"deployment.apps/{name} has these images already: nothing changed")
+            sentence = f"deployment.apps/{name} has these images already: nothing changed"
+            told(call, cluster.namespace, "set image", sentence, changed=False)
             return DONE
         after = await cluster.client.patch(DEPLOYMENTS, cluster.namespace, name, patch, kind=STRATEGIC)
-    call.terminal.say(f"deployment.apps/{name} image updated")
-    call.terminal.say(consequence(before, after))
+        sentence = f"deployment.apps/{name} image updated\n{consequence(before, after)}"
+        told(call, cluster.namespace, "set image", sentence)
     return DONE

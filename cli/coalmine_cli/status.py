@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from coalmine.model.durations import parse_go_duration
 from coalmine.model.errors import SpecError
 from coalmine.model.rollout import Phase
 from coalmine_cli.call import DONE, REFUSED, Call, Verbs, add_name, add_output, add_verb
+from coalmine_cli.output import document, is_text
 
 if TYPE_CHECKING:
     from coalmine.kube.resources import Object
@@ -112,8 +112,8 @@ async def _wait(picture: Picture, told: Verdict, call: Call, namespace: str) -> 
 
 
 def _tell(what: Verdict, call: Call, namespace: str) -> None:
-    if call.arguments.output == "json":
-        fields = {"name": call.arguments.name, "namespace": namespace, "phase": what.phase, "message": what.message}
-        call.terminal.say(json.dumps(fields))
-    else:
+    if is_text(call):
         call.terminal.say(str(what))
+        return
+    fields = {"name": call.arguments.name, "namespace": namespace, "phase": what.phase.value, "message": what.message}
+    document(call, fields, one_of_many=call.arguments.watch)

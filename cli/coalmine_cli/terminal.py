@@ -48,13 +48,14 @@ def plain(lines: Sequence[Line]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The two streams, and what is known of the one that shows."""
+    """The streams, and what is known of the one that shows; `stdin` is what a verb may be fed from."""
 
     out: TextIO
     err: TextIO
     tty: bool
     colour: bool
     columns: Callable[[], int]
+    stdin: TextIO | None = None
 
     @property
     def width(self) -> int | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from coalmine_cli.call import DONE, Call, Verbs, add_output, add_verb
+from coalmine_cli.output import document, is_text
 
 
 def declare(verbs: Verbs) -> None:
@@ -15,5 +14,8 @@ async def run(call: Call) -> int:
     from importlib.metadata import version
 
     known = version("coalmine")
-    call.terminal.say(json.dumps({"version": known}) if call.arguments.output == "json" else f"coalmine {known}")
+    if is_text(call):
+        call.terminal.say(f"coalmine {known}")
+    else:
+        document(call, {"version": known})
     return DONE

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from coalmine.model.errors import SpecError
 from coalmine.model.rollout import Status, Wish, Wishes
 from coalmine_cli.call import DONE, Call
+from coalmine_cli.output import told
 
 if TYPE_CHECKING:
     from coalmine.kube.resources import Object
@@ -71,5 +72,5 @@ async def write(call: Call, what: str, decide: Decide) -> int:
         deployment = await cluster.deployment(name)
         answer = decide(standing(deployment, await cluster.rollout(deployment), what))
         await cluster.client.patch(ROLLOUTS, cluster.namespace, name, {"spec": answer.spec})
-    call.terminal.say(answer.sentence)
+        told(call, cluster.namespace, what, answer.sentence)
     return DONE

@@ -12,6 +12,8 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import aiohttp
 import uvloop
@@ -22,6 +24,8 @@ from coalmine.kube.client import Client
 from coalmine.kube.lease import Elector, Timing
 from coalmine.model.errors import RemoteError
 from coalmine.model.names import LEASE, SYSTEM_NAMESPACE
+from coalmine_controller.analysis.providers import open_session
+from coalmine_controller.connect_to import ConnectTo, Resolver
 from coalmine_controller.keys import load_key
 from coalmine_controller.loop import Controller, Surroundings
 from coalmine_controller.metrics import Metrics
@@ -34,6 +38,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--context", help="context of the kubeconfig")
     parser.add_argument("--identity", default=environ.get("POD_NAME") or socket.gethostname(), help="name in the Lease")
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics and /healthz here")
+    parser.add_argument(
+        "--connect-to",
+        type=Path,
+        metavar="FILE",
+        help="where analyses reach hosts, before DNS (curl's connect-to lines)",
+    )
     parser.add_argument("--lease-duration", type=float, default=15.0, metavar="SECONDS")
     parser.add_argument("--renew-deadline", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--retry-period", type=float, default=2.0, metavar="SECONDS")
@@ -57,6 +67,9 @@ async def _run(args: argparse.Namespace) -> int:
     # a name of its own for every start: one that was killed cannot be taken for its successor
     identity = f"{args.identity}-{secrets.token_hex(4)}"
     given = Surroundings(identity, time.time, lambda: secrets.token_hex(8))
+    if args.connect_to is not None:
+        connect_to = ConnectTo(args.connect_to)
+        given = replace(given, sessions=lambda: open_session(Resolver(connect_to)))
     timeout = aiohttp.ClientTimeout(total=None)
     # a push goes to a pod by its address: never through a proxy of the environment
     async with (

@@ -28,6 +28,7 @@ from coalmine.kube.resources import (
     uid_of,
 )
 from coalmine.model import names
+from coalmine_controller.analysis.providers import open_session
 from coalmine_controller.analysis.runner import Runner
 from coalmine_controller.apply import Applier
 from coalmine_controller.events import Recorder
@@ -51,11 +52,12 @@ _RESYNC = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the controller is given: who it is, clocks, randomness."""
+    """What the controller is given: who it is, clocks, randomness, how analyses reach hosts."""
 
     identity: str
     wall: Callable[[], float]
     suffix: Callable[[], str]
+    sessions: Callable[[], aiohttp.ClientSession] = open_session
 
 
 class Controller:
@@ -82,7 +84,7 @@ class Controller:
         self._refusals: dict[Key, str] = {}
         world = self._world = World(self._client, deployments.add, runs.add)
         recorder = Recorder(self._client, self._given.identity, self._given.wall, self._given.suffix)
-        runner = Runner(self._client, self._given.wall)
+        runner = Runner(self._client, self._given.wall, self._given.sessions)
         self._metrics.watch_queues(lambda: len(deployments), lambda: len(runs))
         async with asyncio.TaskGroup() as group:
             sidecars = self._sidecars = Sidecars(self._session, self._key, term, group)

@@ -139,7 +139,8 @@ def _drain(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args(argv)
     host = environ.get(BIND) or "127.0.0.1"
-    connection = http.client.HTTPConnection(host, arguments.admin_port, timeout=2.0)
+    # from the pod's own address, by which the admin port knows who may ask
+    connection = http.client.HTTPConnection(host, arguments.admin_port, timeout=2.0, source_address=(host, 0))
     try:
         connection.request("POST", "/drain")
         connection.getresponse().read()

@@ -37,6 +37,7 @@ _REASONS: Final = {
 MAX_CONNECTIONS: Final = 512
 #: Bodies whose signature is still to be checked, over all connections: two pushes of the largest size at once.
 MAX_UNVERIFIED: Final = 2 * wire.MAX_DOCUMENT
+_LOOPBACK: Final = ("127.0.0.1", "::1")
 _SIGNATURE: Final = names.SIGNATURE_HEADER.encode() + b":"
 
 
@@ -195,11 +196,17 @@ def _inside(peer: tuple[str, int] | None, own: tuple[str, int] | None) -> bool:
     """Does the connection come from this pod: over loopback, or from its own address to itself?
 
     Of loopback only the one address: a mesh that redirects what comes in uses others for its source.
+    A pod whose own address is another one of loopback shares it with all others of its machine, whose
+    connections come from 127.0.0.1 as well: then only its own address is inside.
     """
     if not peer or not own:
         return False
-    if peer[0] == own[0]:
+    source, here = _address(peer[0]), _address(own[0])
+    if source == here:
         return True
-    address = ipaddress.ip_address(peer[0].partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address) in ("127.0.0.1", "::1")
+    return str(source) in _LOOPBACK and (not here.is_loopback or str(here) in _LOOPBACK)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address

@@ -16,7 +16,7 @@ import uvloop
 
 from coalmine.kube.client import Client
 from coalmine.model.errors import RemoteError, SpecError
-from coalmine_sandbox.binaries import BinariesError, find_or_build
+from coalmine_sandbox.binaries import BinariesError, cache_of, find_or_build
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -30,14 +30,34 @@ def _arguments() -> argparse.ArgumentParser:
     agent.add_argument("--images", action="append", default=[], type=Path, help="images file; may be repeated")
     agent.add_argument("--state", required=True, type=Path, help="directory for volumes and logs")
     agent.add_argument("--api", required=True, help="host:port that pods are told as the API server's")
+    agent.add_argument("--connect-to", type=Path, help="file of the service front that says where --api really is")
+    agent.add_argument(
+        "--mounts",
+        choices=("namespace", "rewrite"),
+        default="namespace",
+        help="volumes at their mountPath in a mount namespace (root), or paths changed in the pods' specs",
+    )
     front = commands.add_parser("service-front", help="listen on the Services' addresses, as kube-proxy does")
     front.add_argument("--kubeconfig", required=True)
     front.add_argument("--hosts", type=Path, help="hosts file to write the Services' names to")
+    front.add_argument("--connect-to", type=Path, help="file to write where each Service's port is; lets ports move")
+    plane = commands.add_parser("control-plane", help="the sandbox's API server and native controllers")
+    plane.add_argument("--address", required=True, help="address to listen on, for example 127.30.0.1")
+    plane.add_argument("--port", required=True, type=int)
+    plane.add_argument("--pki", required=True, type=Path, help="directory with ca.crt, apiserver.crt and .key, sa.key")
+    plane.add_argument("--services", required=True, help="range of Services' addresses, for example 127.31.0.0/16")
+    plane.add_argument("--state", required=True, type=Path, help="directory that keeps everything across a restart")
+    stand = commands.add_parser("stand", help="a sandbox that stands until it is told to go (under a keeper)")
+    stand.add_argument("--images", action="append", default=[], type=Path, help="images file; may be repeated")
+    stand.add_argument("--empty", action="store_true", help="without the example application")
+    stand.add_argument("--kubectl", type=Path, help="the kubectl of this machine")
     commands.add_parser("binaries", help="find or build the control plane's programs; prints their directory")
     return parser
 
 
 async def _node_agent(options: argparse.Namespace) -> None:
+    from coalmine_sandbox import kubeconfig
+    from coalmine_sandbox.connect import Names
     from coalmine_sandbox.node.agent import NodeAgent, Options
     from coalmine_sandbox.node.images import Images
 
@@ -46,9 +66,12 @@ async def _node_agent(options: argparse.Namespace) -> None:
         name=options.node_name,
         address=options.node_address,
         pods=options.pods,
-        state=options.state,
+        state=options.state.absolute(),
         images=Images.load(options.images),
         api=(host, int(port)),
+        names=Names(options.connect_to),
+        authority=kubeconfig.authority(Path(options.kubeconfig)),
+        rewrite=options.mounts == "rewrite",
     )
     async with await Client.connect(options.kubeconfig) as client:
         await NodeAgent(client, settings, time.time).run()
@@ -58,7 +81,21 @@ async def _service_front(options: argparse.Namespace) -> None:
     from coalmine_sandbox.service_front import ServiceFront
 
     async with await Client.connect(options.kubeconfig) as client:
-        await ServiceFront(client, options.hosts).run()
+        await ServiceFront(client, options.hosts, options.connect_to).run()
+
+
+async def _control_plane(options: argparse.Namespace) -> None:
+    from coalmine_sandbox.api import process
+
+    await process.run(
+        process.Options(options.address, options.port, options.pki, options.services, options.state.absolute())
+    )
+
+
+async def _stand(options: argparse.Namespace) -> None:
+    from coalmine_sandbox.standing import stand
+
+    await stand(options.images, example=not options.empty, kubectl=options.kubectl)
 
 
 async def _until_told(work: Callable[[argparse.Namespace], Awaitable[None]], options: argparse.Namespace) -> None:
@@ -76,11 +113,16 @@ def main() -> int:
     try:
         if options.command == "binaries":
             assets = os.environ.get("KUBEBUILDER_ASSETS")
-            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            print(find_or_build(cache, Path(assets) if assets else None, say=_say))
+            print(find_or_build(cache_of(os.environ), Path(assets) if assets else None, say=_say))
             return 0
-        uvloop.run(_until_told(_node_agent if options.command == "node-agent" else _service_front, options))
-    except (RemoteError, SpecError, BinariesError) as error:
+        work = {
+            "node-agent": _node_agent,
+            "service-front": _service_front,
+            "control-plane": _control_plane,
+            "stand": _stand,
+        }
+        uvloop.run(_until_told(work[options.command], options))
+    except (RemoteError, SpecError, BinariesError, DaemonError, LabError) as error:
         print(error, file=sys.stderr)
         return 1
     except asyncio.CancelledError:

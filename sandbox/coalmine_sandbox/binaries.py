@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,11 @@ MODULE: Final = Path(__file__).parents[2] / "tests" / "cluster" / "controlplane"
 
 class BinariesError(Exception):
     """The programs are not there and cannot be built; the text says what to do."""
+
+
+def cache_of(environ: Mapping[str, str]) -> Path:
+    """The user's cache directory."""
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def find(assets: Path) -> Path:

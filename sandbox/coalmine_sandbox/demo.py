@@ -1,30 +1,38 @@
 """`coalmine demo`: the article's story on a control plane of its own, for a person to watch.
 
-Runs in namespaces of its own (`isolate`), so that whatever ends it leaves nothing behind. How it
-looks is the caller's: this module is given a stage.
+On the sandbox's control plane it runs under a keeper (`keep`), on Kubernetes' own in namespaces (`isolate`): either
+way nothing is left behind, whatever ends it. How it looks is the caller's: this module is given a stage.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import uvloop
 
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.rollout import Status
-from coalmine_sandbox import isolate
+from coalmine_sandbox import isolate, keep
 from coalmine_sandbox.daemon import DaemonError, resident
 from coalmine_sandbox.lab import Lab, LabError
+from coalmine_sandbox.plane import ControlPlane
+from coalmine_sandbox.plane.real import RealControlPlane
+from coalmine_sandbox.plane.small import SmallControlPlane
 from coalmine_sandbox.story.application import NAME
 from coalmine_sandbox.story.ledger import Step
 from coalmine_sandbox.story.tale import NAMESPACE, Promise, Report, Scene, Tale
+
+
+Plane: TypeAlias = Callable[[Path], ControlPlane]
 
 
 class Stage(Protocol):
@@ -43,16 +51,27 @@ class Stage(Protocol):
         """The summary; `memory` is resident megabytes by component."""
 
 
-def inside(command: Sequence[str]) -> int | None:
-    """Run `command` again in namespaces of its own and return its exit status; None when this
-    process is in there already. Raises IsolationError."""
-    return None if isolate.current() is not None else isolate.run(command)
+def inside(command: Sequence[str], binaries: Path | None) -> int | None:
+    """Run `command` again where the demo belongs and return its exit status; None when this process is there already.
+
+    `binaries` are those of Kubernetes' own control plane; None for the sandbox's. Raises IsolationError, KeepError.
+    """
+    if binaries is not None:
+        return None if isolate.current() is not None else isolate.run(command)
+    return None if keep.current() is not None else keep.run(command, keep.fresh())
 
 
-def perform(control_plane: Path, pace: float, as_json: bool, stage: Stage) -> int:
+def plane(binaries: Path | None, kubectl: Path | None) -> Plane:
+    """The control plane of these binaries, else the sandbox's."""
+    if binaries is not None:
+        return partial(RealControlPlane, binaries)
+    return partial(SmallControlPlane, kubectl=kubectl)
+
+
+def perform(plane: Plane, pace: float, as_json: bool, stage: Stage) -> int:
     """Tell the story; the exit status: 0 only if every promise was kept."""
     try:
-        report = uvloop.run(_perform(control_plane, pace, stage))
+        report = uvloop.run(_perform(plane, pace, stage))
     except BaseExceptionGroup as errors:
         first: BaseException = errors
         while isinstance(first, BaseExceptionGroup):
@@ -72,8 +91,9 @@ def perform(control_plane: Path, pace: float, as_json: bool, stage: Stage) -> in
     return 0 if report.ok else 1
 
 
-async def _perform(control_plane: Path, pace: float, stage: Stage) -> Report:
-    async with Lab(control_plane) as lab:
+async def _perform(plane: Plane, pace: float, stage: Stage) -> Report:
+    kept = keep.current()
+    async with Lab(plane, state=kept.state / "lab" if kept else None) as lab:
         await lab.install()
         tale = Tale(lab, pace, time.monotonic, random.Random(), stage.tell, stage.watch)
         async with asyncio.TaskGroup() as group:
@@ -93,8 +113,10 @@ def memory_of(lab: Lab) -> dict[str, int]:
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
+                environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if b"proxy" in command and b"--app-port" in command:
+            ours = os.fsencode(lab.state) in environment  # others may run on this machine
+            if ours and b"proxy" in command and b"--app-port" in command:
                 sidecars.append(resident(int(entry.name)) >> 20)
     return found | {"sidecar": max(sidecars, default=0)}

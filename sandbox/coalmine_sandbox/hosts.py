@@ -17,14 +17,17 @@ _FIRST: Final = "127.0.0.1 localhost\n"
 
 def text(addresses: Mapping[tuple[str, str], str], bare: str = "default") -> str:
     """The file for these addresses by (namespace, name)."""
-    lines = []
-    for (namespace, name), address in sorted(addresses.items()):
-        full = f"{name}.{namespace}"
-        names = [f"{full}.svc.cluster.local", f"{full}.svc", full]
-        if namespace == bare:
-            names.append(name)
-        lines.append(f"{address} {' '.join(names)}\n")
+    lines = [
+        f"{address} {' '.join(names(namespace, name, bare))}\n"
+        for (namespace, name), address in sorted(addresses.items())
+    ]
     return _FIRST + "".join(lines)
+
+
+def names(namespace: str, name: str, bare: str = "default") -> list[str]:
+    """What a Service is called, longest first."""
+    full = f"{name}.{namespace}"
+    return [f"{full}.svc.cluster.local", f"{full}.svc", full, *([name] if namespace == bare else [])]
 
 
 def write(file: Path, content: str) -> None:

@@ -25,6 +25,7 @@ MS_UNBINDABLE: Final = 1 << 17
 MS_PRIVATE: Final = 1 << 18
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -61,6 +62,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def die_with_parent(number: int) -> None:
     """Have the kernel send signal `number` when the thread that forked this process ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own (a subreaper)."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0), "prctl")
 
 
 def mirror(directory: str, place: str) -> None:

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from coalmine_sandbox.certificates import Pair
 
 
@@ -18,6 +20,17 @@ def _text(value: bytes) -> str:
 def certificate_user(pair: Pair) -> dict[str, Any]:
     """The user entry of a client certificate."""
     return {"client-certificate-data": _text(pair.certificate), "client-key-data": _text(pair.key)}
+
+
+def authority(path: Path) -> bytes:
+    """The certificates (PEM) of the authority of the current context's cluster; nothing when it names none."""
+    config = yaml.safe_load(path.read_text())
+    context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
+    cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
+    if "certificate-authority-data" in cluster:
+        return base64.b64decode(cluster["certificate-authority-data"])
+    file = cluster.get("certificate-authority")
+    return (path.parent / file).read_bytes() if file else b""
 
 
 def write(path: Path, server: str, authority: bytes, user: dict[str, Any], namespace: str = "default") -> Path:

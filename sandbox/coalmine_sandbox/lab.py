@@ -1,11 +1,10 @@
 """The lab: a control plane, a node and a front for Services, and our own components on top.
 
-Everything is a real process with a log of its own, which can be killed and started again; nothing
-is faked, and only one thing differs from a cluster: the webhook is called at an address rather
-than through its Service. Runs inside the sandbox's namespaces (`isolate`), which also take away
-whatever a crash leaves.
+Everything is a real process with a log of its own, which can be killed and started again. The control
+plane is Kubernetes' own or the sandbox's (`plane`); all else is the same on both, and one thing
+differs from a cluster: the webhook is called at an address rather than through its Service.
 
-    async with Lab(binaries) as lab:
+    async with Lab(partial(RealControlPlane, binaries)) as lab:
         await lab.apply(Path("examples/colorapi/manifests"))
         code, out, err = await lab.kubectl("rollout", "status", "deployment/colorapi")
 """
@@ -26,7 +25,7 @@ from typing import Any, Final, NamedTuple, Self
 import yaml
 
 from coalmine.kube.client import APPLY, ApiError, Client
-from coalmine.kube.resources import CRDS, DEPLOYMENTS, LEASES, NODES, Object, Resource, labels_of
+from coalmine.kube.resources import CRDS, DEPLOYMENTS, LEASES, NODES, SERVICES, Object, Resource, labels_of
 from coalmine.model.names import (
     CANARY,
     CONTROLLER_SERVICE_ACCOUNT,
@@ -37,12 +36,12 @@ from coalmine.model.names import (
     WEBHOOK_SERVICE_ACCOUNT,
 )
 from coalmine_sandbox import isolate
-from coalmine_sandbox.control_plane import SERVICE_ADDRESS, ControlPlane
+from coalmine_sandbox.connect import Names
 from coalmine_sandbox.daemon import Daemon, DaemonError
+from coalmine_sandbox.ground import REAL
+from coalmine_sandbox.keep import tied
+from coalmine_sandbox.plane import ControlPlane
 
-NODE_ADDRESS: Final = "10.97.0.10"
-POD_RANGE: Final = "10.244.0.0/16"
-WEBHOOK_PORT: Final = 9443
 _SOURCES: Final = Path(__file__).parents[2]
 MANIFESTS: Final = _SOURCES / "manifests"
 EXAMPLES: Final = _SOURCES / "examples"
@@ -67,37 +66,40 @@ class LabError(Exception):
     """The lab is not as it should be; the text says what, with the tails of the logs."""
 
 
+class NoKubectlError(LabError):
+    """This machine has no kubectl."""
+
+
 class Lab:
     """An async context manager; started on entry, torn down in order on exit."""
 
     def __init__(
         self,
-        binaries: Path,
+        plane: Callable[[Path], ControlPlane],
         *,
         state: Path | None = None,
         images: Iterable[Path] = (),
         manifests: Path = MANIFESTS,
-        pods: str = POD_RANGE,
     ) -> None:
-        """`state` (logs, data, volumes) is kept when it is given, else thrown away on exit.
+        """`plane` makes the control plane, given a directory for its state.
 
-        `images` are images files besides the example's and our own; `pods` is the range of pod
-        addresses. Raises LabError outside of the sandbox's namespaces.
+        `state` (logs, data, volumes) is kept when it is given, else thrown away on exit. `images` are images
+        files besides the example's and our own.
         """
         isolation = isolate.current()
-        if isolation is None:
-            raise LabError("the lab needs namespaces of its own: run it by `python -m coalmine_sandbox.isolate -- ...`")
         self._keep = state is not None
-        self.state = state or Path(tempfile.mkdtemp(prefix="lab-", dir=isolation.scratch))
+        self.state = state or Path(tempfile.mkdtemp(prefix="coalmine-", dir=isolation.scratch if isolation else None))
         self.manifests = manifests
-        self.control_plane = ControlPlane(binaries, self.state)
+        self.control_plane = plane(self.state)
+        self.ground = self.control_plane.ground
+        self._inside = self.ground == REAL
+        self.connect_to = self.state / "connect-to"
+        self.names = Names(None if self._inside else self.connect_to)
         self.controllers: list[Daemon] = []
         self.webhook: Daemon | None = None
         self.agent: Daemon | None = None
         self.front: Daemon | None = None
-        self._binaries = binaries
         self._images = [*images, EXAMPLES / "colorapi" / "images.yaml"]
-        self._pods = pods
         self._client: Client | None = None
         self._resources: dict[tuple[str, str], Resource] = {}
 
@@ -121,18 +123,20 @@ class Lab:
         self._client = await self.control_plane.client()
         kubeconfig = self.control_plane.administrator("coalmine:node-agent")
         agent = ["node-agent", "--kubeconfig", str(kubeconfig), "--node-name", "sandbox"]
-        agent += ["--node-address", NODE_ADDRESS, "--pods", self._pods, "--state", str(self.state / "node")]
-        agent += ["--api", f"{SERVICE_ADDRESS}:443"]
+        agent += ["--node-address", self.ground.node, "--pods", self.ground.pods, "--state", str(self.state / "node")]
+        agent += ["--api", f"{self.ground.kubernetes}:443", "--mounts", "namespace" if self._inside else "rewrite"]
+        if not self._inside:
+            agent += ["--connect-to", str(self.connect_to)]
         for images in [self._own_images(), *self._images]:
             agent += ["--images", str(images)]
         front = ["service-front", "--kubeconfig", str(self.control_plane.administrator("coalmine:service-front"))]
-        front += ["--hosts", "/etc/hosts"]
+        front += ["--hosts", "/etc/hosts"] if self._inside else ["--connect-to", str(self.connect_to)]
         self.agent = self._python("node-agent", "coalmine_sandbox", *agent)
         self.front = self._python("service-front", "coalmine_sandbox", *front)
         self.agent.start()
         self.front.start()
         await self.until(self._node_ready, "the node becomes Ready")
-        await self.until(lambda: listening(SERVICE_ADDRESS, 443), "the API server's Service answers")
+        await self.until(self._front_ready, "the Services are listened on")
 
     async def stop(self) -> None:
         """End everything, what depends on others first. Safe to call at any point, and twice."""
@@ -172,9 +176,10 @@ class Lab:
 
     async def start_webhook(self) -> Daemon:
         """Start the webhook under its service account, and register it once it listens."""
+        host, port = self.ground.webhook
         certificates = self.state / "webhook-certs"
         kubeconfig = await self.control_plane.kubeconfig_for(WEBHOOK_SERVICE_ACCOUNT, SYSTEM_NAMESPACE)
-        arguments = ["webhook", "--listen", f"127.0.0.1:{WEBHOOK_PORT}", "--certs", str(certificates)]
+        arguments = ["webhook", "--listen", f"{host}:{port}", "--certs", str(certificates)]
         arguments += ["--kubeconfig", str(kubeconfig), "--image", IMAGE, "--sidecar", "native"]
         self.webhook = self._python("webhook", "coalmine_cli", *arguments)
         self.webhook.start()
@@ -182,7 +187,7 @@ class Lab:
         authority = (certificates / "ca.crt").read_bytes()
         objects = read(self.manifests / "base" / "webhook.yaml")
         registered = [
-            direct(obj, f"https://127.0.0.1:{WEBHOOK_PORT}", authority)
+            direct(obj, f"https://{host}:{port}", authority)
             for obj in objects
             if obj["kind"].endswith("WebhookConfiguration")
         ]
@@ -196,7 +201,7 @@ class Lab:
         bundle = self.state / "webhook-certs" / "ca.crt"
 
         async def ready() -> bool:
-            return bundle.exists() and await listening("127.0.0.1", WEBHOOK_PORT)
+            return bundle.exists() and await listening(*self.ground.webhook)
 
         await self.until(ready, "the webhook listens")
 
@@ -207,6 +212,8 @@ class Lab:
         if server is not None:
             kubeconfig = elsewhere(kubeconfig, server)
         arguments = ["controller", "--kubeconfig", str(kubeconfig), "--identity", identity, *LEASE_TIMING]
+        if not self._inside:
+            arguments += ["--connect-to", str(self.connect_to)]
         daemon = self._python(identity, "coalmine_cli", *arguments)
         self.controllers.append(daemon)
         daemon.start()
@@ -235,8 +242,11 @@ class Lab:
     # --- using the cluster ---------------------------------------------------------------------
 
     async def kubectl(self, *arguments: str, stdin: str = "") -> Answer:
-        """Run kubectl as the administrator."""
-        command = [str(self._binaries / "kubectl"), f"--kubeconfig={self.control_plane.admin_kubeconfig}"]
+        """Run kubectl as the administrator. Raises NoKubectlError."""
+        program = self.control_plane.kubectl
+        if program is None:
+            raise NoKubectlError("there is no kubectl on this machine: install it, or name its folder in $PATH")
+        command = [str(program), f"--kubeconfig={self.control_plane.admin_kubeconfig}"]
         command += [f"--cache-dir={self.state / 'kubectl-cache'}", *arguments]
         return await run(command, stdin=stdin)
 
@@ -274,6 +284,18 @@ class Lab:
         if (api_version, kind) not in self._resources:
             raise LabError(f"{api_version} has no kind {kind}")
         return self._resources[api_version, kind]
+
+    async def service_address(self, namespace: str, name: str, port: int) -> tuple[str, int]:
+        """Where a port of a Service is, as an address: no name has to be looked up for each connection."""
+        host = f"{name}.{namespace}"
+        address, actual = self.names.address(host, port)
+        if address == host:
+            address = str((await self.client.get(SERVICES, namespace, name))["spec"]["clusterIP"])
+        return address, actual
+
+    async def open_connection(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a Service by its name, as from inside the cluster."""
+        return await asyncio.open_connection(*self.names.address(host, port))
 
     async def until(self, condition: Callable[[], Awaitable[Any]], what: str, patience: float = PATIENCE) -> Any:
         """Ask again and again; the first true answer. `condition` may raise ApiError: it is asked again.
@@ -315,6 +337,9 @@ class Lab:
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
         return ready and not ((node or {}).get("spec") or {}).get("taints")
 
+    async def _front_ready(self) -> bool:
+        return await listening(*self.names.address(self.ground.kubernetes, 443))
+
     async def _webhook_called(self) -> bool:
         metadata = {"name": "coalmine-lab-probe", "annotations": {CANARY: "steps: []"}}
         labels = {"app": "coalmine-lab-probe"}
@@ -340,7 +365,7 @@ class Lab:
     def _python(self, name: str, module: str, *arguments: str) -> Daemon:
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "HOME": str(self.state)}
         command = [sys.executable, "-m", module, *arguments]
-        return Daemon(name, command, self.state / "logs" / f"{name}.log", environment)
+        return Daemon(name, tied(command), self.state / "logs" / f"{name}.log", environment)
 
     def _own_images(self) -> Path:
         file = self.state / "images.yaml"

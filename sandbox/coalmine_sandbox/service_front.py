@@ -5,6 +5,9 @@ ready endpoint, round robin, and its bytes are passed on both ways, half-closes 
 fast as the slower side reads. Endpoints that change do not touch connections that stand.
 Nothing is retried: an endpoint that refuses resets the client, as it would see it with kube-proxy.
 
+A port that this user may not have, or that something else listens on at every address of the machine,
+is moved (80 to 8080), if there is a file to say so in (`connect`).
+
 Which endpoints get connections is kube-proxy's rule: the ready ones; when there are none, those
 that are still serving while they terminate; when there are none of these, the connection is reset.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import struct
@@ -23,7 +27,7 @@ from typing import Final, cast
 
 from coalmine.kube.client import Client
 from coalmine.kube.resources import ENDPOINT_SLICES, SERVICES, Object, labels_of
-from coalmine_sandbox import hosts
+from coalmine_sandbox import connect, hosts
 from coalmine_sandbox.node import addresses
 from coalmine_sandbox.reflector import Key, Reflector
 
@@ -32,6 +36,10 @@ log = logging.getLogger(__name__)
 Endpoint = tuple[str, int]
 #: More than that waiting to be accepted on one Service is an overload worth seeing.
 _BACKLOG: Final = 4096
+#: Ports below this are root's, unless the machine is set otherwise.
+_PRIVILEGED: Final = 1024
+#: Where those go: 80 to 8080, 443 to 8443.
+_MOVED_BY: Final = 8000
 #: Bytes that may wait for a slow reader before the fast writer is held back.
 _HIGH_WATER: Final = 256 * 1024
 
@@ -231,19 +239,51 @@ def reset(transport: asyncio.Transport | None) -> None:
     transport.abort()
 
 
-class ServiceFront:
-    """Call `run` once; it never returns. `hosts_file` gets the Services' names; None for none."""
+def listener(address: str, port: int, *, movable: bool) -> socket.socket:
+    """A socket bound to this address, and to this port unless it is `movable` and cannot be had.
 
-    def __init__(self, client: Client, hosts_file: Path | None) -> None:
+    Raises OSError.
+    """
+    # last of all any port: what is written down need not be a nice number
+    moved = [*([port + _MOVED_BY] if port < _PRIVILEGED else []), 0] if movable else []
+    for number in [port, *moved]:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((address, number))
+        except OSError as error:
+            made.close()
+            if error.errno not in (errno.EACCES, errno.EADDRINUSE) or number == (moved or [port])[-1]:
+                raise
+        else:
+            return made
+    raise AssertionError("the last attempt returns or raises")
+
+
+class ServiceFront:
+    """Call `run` once; it never returns.
+
+    `hosts_file` gets the Services' names and `connect_to` where each port of theirs is; None for none.
+    """
+
+    def __init__(self, client: Client, hosts_file: Path | None, connect_to: Path | None = None) -> None:
         self._services = Reflector(client, SERVICES, self._service_changed)
         self._slices = Reflector(client, ENDPOINT_SLICES, self._slice_changed)
         self._hosts_file = hosts_file
+        self._connect_to = connect_to
         self._servers: dict[Frontend, asyncio.Server] = {}
         self._turns: dict[Frontend, RoundRobin] = {}
         self._addresses: set[str] = set()
         self._dirty = asyncio.Event()
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        finally:
+            for server in self._servers.values():
+                server.close()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._services.run())
             group.create_task(self._slices.run())
@@ -281,7 +321,8 @@ class ServiceFront:
         addressed = {f.address for f in wanted}
         for address in addressed - self._addresses:
             addresses.add(address)
-        for frontend in wanted - set(self._servers):
+        # in order, so that a port which is moved finds the others where they are
+        for frontend in sorted(wanted - set(self._servers), key=lambda f: (f.address, -f.port)):
             turns = self._turns[frontend] = RoundRobin()
             turns.replace(self._endpoints(frontend))
             self._servers[frontend] = await self._serve(frontend, turns, group)
@@ -291,9 +332,20 @@ class ServiceFront:
         if self._hosts_file is not None:
             named = {(f.namespace, f.service): f.address for f in wanted}
             hosts.write(self._hosts_file, hosts.text(named))
+        if self._connect_to is not None:
+            connect.write(self._connect_to, connect.text(self._places()))
+
+    def _places(self) -> dict[Endpoint, Endpoint]:
+        """Where each port is, by every name of its Service and by its address."""
+        places = {}
+        for frontend, server in self._servers.items():
+            actual = int(server.sockets[0].getsockname()[1])
+            for host in [frontend.address, *hosts.names(frontend.namespace, frontend.service)]:
+                places[host, frontend.port] = frontend.address, actual
+        return places
 
     async def _serve(self, frontend: Frontend, turns: RoundRobin, group: asyncio.TaskGroup) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            lambda: _Pair(frontend, turns.pick, group).client, frontend.address, frontend.port, backlog=_BACKLOG
+        bound = listener(frontend.address, frontend.port, movable=self._connect_to is not None)
+        return await asyncio.get_running_loop().create_server(
+            lambda: _Pair(frontend, turns.pick, group).client, sock=bound, backlog=_BACKLOG
         )

@@ -1,6 +1,7 @@
-"""The lab for tests on the real control plane: started once, a namespace of its own for each test.
+"""The lab for tests on a control plane: started once, a namespace of its own for each test.
 
-Run by ``make test-cluster``, that is ``python -m coalmine_sandbox.isolate -- pytest tests/cluster``, as root.
+``make test`` runs them on the sandbox's control plane, ``make test-cluster`` on Kubernetes' own: that is
+``python -m coalmine_sandbox.isolate -- pytest tests/cluster --control-plane=real``, as root.
 Tests are plain functions; what is asynchronous they hand to `run`, which is the loop of the lab.
 """
 
@@ -11,15 +12,19 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from coalmine.kube.resources import NAMESPACES, SERVICE_ACCOUNTS
-from coalmine_sandbox.binaries import find_or_build
+from coalmine_sandbox.binaries import cache_of, find_or_build
 from coalmine_sandbox.daemon import Daemon
-from coalmine_sandbox.lab import Lab
+from coalmine_sandbox.lab import Lab, NoKubectlError
+from coalmine_sandbox.plane import ControlPlane
+from coalmine_sandbox.plane.real import RealControlPlane
+from coalmine_sandbox.plane.small import SmallControlPlane, find_kubectl
 
 sys.path.insert(0, str(Path(__file__).parent))  # what the tests of this folder share
 
@@ -29,12 +34,22 @@ Run = Callable[[Coroutine[Any, Any, T]], T]
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--control-plane",
+        choices=("sandbox", "real"),
+        default="sandbox",
+        help="what tests/cluster runs on: the sandbox's control plane, or Kubernetes' own (root, in namespaces)",
+    )
+
+
 @pytest.fixture(scope="session")
-def binaries() -> Path:
-    """The control plane's programs: $KUBEBUILDER_ASSETS, else the cache, else built into it."""
+def plane(request: pytest.FixtureRequest) -> Callable[[Path], ControlPlane]:
+    """Makes the control plane. The real one's programs come from $KUBEBUILDER_ASSETS, else the cache, else are built."""
+    if request.config.getoption("--control-plane") == "sandbox":
+        return partial(SmallControlPlane, kubectl=find_kubectl(os.environ))
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return find_or_build(cache, Path(assets) if assets else None)
+    return partial(RealControlPlane, find_or_build(cache_of(os.environ), Path(assets) if assets else None))
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +65,9 @@ def run(runner: asyncio.Runner) -> Run[Any]:
 
 
 @pytest.fixture(scope="session")
-def lab(binaries: Path, runner: asyncio.Runner) -> Iterator[Lab]:
+def lab(plane: Callable[[Path], ControlPlane], runner: asyncio.Runner) -> Iterator[Lab]:
     """A control plane, a node and a front for Services, without any of our components."""
-    lab = Lab(binaries)
+    lab = Lab(plane)
     runner.run(lab.__aenter__())
     yield lab
     runner.run(lab.__aexit__(None, None, None))
@@ -71,6 +86,15 @@ def namespace(lab: Lab, runner: asyncio.Runner) -> Iterator[str]:
     runner.run(lab.until(made, f"the service account of {name} is made"))
     yield name
     runner.run(lab.client.delete(NAMESPACES, None, name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """What a person does with kubectl can only be shown where there is one."""
+    try:
+        return (yield)
+    except NoKubectlError as error:
+        pytest.skip(str(error))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ def python(name: str, program: str, **fields: Any) -> Object:
 SLEEP = "import time\nwhile True: time.sleep(60)"
 
 
-async def get(host: str, port: int = 80, *, path: str = "/") -> Object:
+async def get(lab: Lab, host: str, port: int = 80, *, path: str = "/") -> Object:
     """One request on a connection of its own."""
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await lab.open_connection(host, port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         answer = await reader.read()
@@ -128,12 +129,12 @@ def test_service_deals_connections_in_turn(lab: Lab, run: Any, namespace: str) -
 
         async def all_there() -> bool:
             try:
-                return {(await get(f"echo.{namespace}"))["pod"] for _ in range(4)} == pods
+                return {(await get(lab, f"echo.{namespace}"))["pod"] for _ in range(4)} == pods
             except OSError:
                 return False
 
         await lab.until(all_there, "every pod gets connections")
-        seen = Counter([str((await get(f"echo.{namespace}.svc.cluster.local"))["pod"]) for _ in range(40)])
+        seen = Counter([str((await get(lab, f"echo.{namespace}.svc.cluster.local"))["pod"]) for _ in range(40)])
         assert seen == Counter(dict.fromkeys(pods, 10))
 
     run(story())
@@ -145,13 +146,13 @@ def test_rolling_update_under_load_loses_nothing(lab: Lab, run: Any, namespace: 
 
     async def fresh(host: str) -> None:
         while not stop.is_set():
-            colours[str((await get(host))["color"])] += 1
+            colours[str((await get(lab, host))["color"])] += 1
             await asyncio.sleep(0.02)
 
     async def kept(host: str) -> None:
         """Uses a connection until the server says that it will close it."""
         while not stop.is_set():
-            reader, writer = await asyncio.open_connection(host, 80)
+            reader, writer = await lab.open_connection(host, 80)
             closing = False
             while not closing and not stop.is_set():
                 writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
@@ -395,8 +396,8 @@ def test_environment_volumes_and_token(lab: Lab, run: Any, namespace: str) -> No
     program = """
         import json, os, ssl, time, urllib.error, urllib.request
         base = "/var/run/secrets/kubernetes.io/serviceaccount"
-        host = os.environ["KUBERNETES_SERVICE_HOST"]
-        request = urllib.request.Request(f"https://{host}/api/v1/namespaces/{os.environ['NS']}/pods")
+        server = "https://%(KUBERNETES_SERVICE_HOST)s:%(KUBERNETES_SERVICE_PORT)s" % os.environ
+        request = urllib.request.Request(f"{server}/api/v1/namespaces/{os.environ['NS']}/pods")
         request.add_header("Authorization", "Bearer " + open(f"{base}/token").read())
         try:
             urllib.request.urlopen(request, context=ssl.create_default_context(cafile=f"{base}/ca.crt"))
@@ -479,6 +480,72 @@ def test_environment_volumes_and_token(lab: Lab, run: Any, namespace: str) -> No
     run(story())
 
 
+def test_kubectl_logs(lab: Lab, run: Any, namespace: str) -> None:
+    """Of a run that goes on, of the one before it, and the end of them; what has no log is told."""
+    program = """
+        import os, signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        run = len(os.listdir("/runs"))
+        os.mkdir(f"/runs/{run}")
+        for line in range(3): print(f"run {run} line {line}", flush=True)
+        signal.sigwait([signal.SIGTERM])
+        print(f"run {run} ends", flush=True)
+    """
+    mount = {"volumeMounts": [{"name": "runs", "mountPath": "/runs"}]}
+    spec: dict[str, Any] = {
+        "volumes": [{"name": "runs", "emptyDir": {}}],
+        "containers": [python("main", program, **mount), python("other", "print('other')\n" + SLEEP)],
+    }
+    once = {"volumes": spec["volumes"], "containers": spec["containers"][:1], "restartPolicy": "Never"}
+    unknown = {"containers": [{"name": "main", "image": "nowhere/nothing:1"}]}
+
+    async def logs(name: str, *arguments: str) -> str:
+        code, out, err = await lab.kubectl("-n", namespace, "logs", name, *arguments)
+        return out if code == 0 else err
+
+    async def story() -> None:
+        await lab.apply([pod("one", spec), pod("once", once), pod("unknown", unknown)], namespace=namespace)
+        await pod_where(lab, namespace, "one", ready, "ready")
+
+        async def says(text: str, name: str = "one") -> bool:
+            return await logs(name, "-c", "main") == text
+
+        first = "run 0 line 0\nrun 0 line 1\nrun 0 line 2\n"
+        await lab.until(lambda: says(first), "the first run has printed its lines")
+        assert await logs("one", "-c", "main", "--tail=1") == "run 0 line 2\n"
+        assert await logs("one", "-c", "main", "--limit-bytes=5") == "run 0"
+        stamped = (await logs("one", "-c", "main", "--timestamps", "--since=1h")).splitlines()
+        assert [line.partition(" ")[2] for line in stamped] == first.splitlines()
+        assert all(datetime.fromisoformat(line.partition(" ")[0][:26] + "+00:00") for line in stamped)
+        not_found = 'previous terminated container "main" in pod "one" not found'
+        assert not_found in await logs("one", "-c", "main", "--previous")
+        assert (await logs("one", "-c", "other")) == "other\n"
+
+        await pod_where(lab, namespace, "once", ready, "ready")
+        async with asyncio.TaskGroup() as group:
+            followed = group.create_task(logs("once", "-f"))
+            await lab.until(lambda: says(first, "once"), "its lines are there; kubectl has had the time to follow")
+            os.kill(lab.container(namespace, "once", "main"), signal.SIGTERM)
+            assert await followed == first + "run 0 ends\n", "it ends with the run"
+        os.kill(lab.container(namespace, "one", "main"), signal.SIGTERM)
+        await lab.until(lambda: says(first.replace("run 0", "run 1")), "the second run has printed its lines")
+        assert await logs("one", "-c", "main", "--previous") == first + "run 0 ends\n"
+
+        await pod_where(
+            lab,
+            namespace,
+            "unknown",
+            lambda p: (
+                (container_status(p, "main").get("state") or {}).get("waiting", {}).get("reason", "")
+                in ("ErrImagePull", "ImagePullBackOff")
+            ),
+            "its image is not there",
+        )
+        assert 'container "main" in pod "unknown" is waiting to start: ' in await logs("unknown")
+
+    run(story())
+
+
 def test_job_with_sidecar_completes(lab: Lab, run: Any, namespace: str) -> None:
     template = {
         "spec": {
@@ -542,7 +609,7 @@ def test_agent_killed_comes_back(lab: Lab, run: Any, namespace: str) -> None:
 
         async def answers() -> bool:
             try:
-                return bool((await get(f"colorapi.{namespace}"))["color"] == "red")
+                return bool((await get(lab, f"colorapi.{namespace}"))["color"] == "red")
             except OSError:
                 return False
 

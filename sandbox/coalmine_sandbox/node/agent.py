@@ -11,15 +11,19 @@ import asyncio
 import logging
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from coalmine.kube.client import MERGE, ApiError, Client, ConflictError
 from coalmine.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, Object, uid_of
 from coalmine.model.durations import format_time
+from coalmine_sandbox.connect import Names
 from coalmine_sandbox.node import addresses
+from coalmine_sandbox.node.guard import guarding
 from coalmine_sandbox.node.images import Images
+from coalmine_sandbox.node.log_server import serving
+from coalmine_sandbox.node.logs import RunLog
 from coalmine_sandbox.node.pod import Node, PodWorker
 from coalmine_sandbox.node.status import timestamp
 from coalmine_sandbox.reflector import Key, Reflector
@@ -37,7 +41,9 @@ _CAPACITY: Final = {"cpu": "64", "memory": "256Gi", "pods": "1000", "ephemeral-s
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`pods` is the range of pod addresses; `api` host and port that pods are told (KUBERNETES_SERVICE_*)."""
+    """`pods` is the range of pod addresses; `api` host and port that pods are told (KUBERNETES_SERVICE_*),
+    as `names` finds them. `authority` (PEM) signs the API server's client certificate; without it no
+    logs are served. `rewrite`: volumes are not mounted, see `rewriting`."""
 
     name: str
     address: str
@@ -45,6 +51,9 @@ class Options:
     state: Path
     images: Images
     api: tuple[str, int]
+    names: Names = field(default_factory=Names)
+    authority: bytes = b""
+    rewrite: bool = False
 
 
 class NodeAgent:
@@ -64,7 +73,7 @@ class NodeAgent:
         }
         self._pods = Reflector(client, PODS, self._pod_changed, fields=f"spec.nodeName={options.name}")
         self._group: asyncio.TaskGroup | None = None
-        host, port = options.api
+        self._port = 0
         self._node = Node(
             client=client,
             images=options.images,
@@ -74,12 +83,37 @@ class NodeAgent:
             state=options.state,
             find=lambda kind, namespace, name: self._inputs[kind].objects.get((namespace, name)),
             now=now,
-            variables={"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)},
+            variables=self._variables,
+            rewrite=options.rewrite,
         )
 
     async def run(self) -> None:
         """Join the cluster and run its pods."""
-        addresses.add(self._options.address)
+        options = self._options
+        addresses.add(options.address)
+        with guarding(options.state / "pods"):
+            if not options.authority:
+                await self._work()
+                return
+            logs = serving(options.name, options.address, options.state, options.authority, self, self._now)
+            async with logs as self._port:
+                await self._work()
+
+    def _variables(self) -> Mapping[str, str]:
+        host, port = self._options.names.address(*self._options.api)
+        return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}
+
+    def find(self, namespace: str, pod: str, container: str, previous: bool) -> tuple[RunLog, Callable[[], bool]]:
+        """The log of a container (`log_server.Logs`). Raises NoLogError and LookupError."""
+        worker = self._workers.get(self._uids.get((namespace, pod), ""))
+        if worker is None:
+            raise LookupError(f'pod "{pod}" does not exist')
+        found = next((c for c in worker.containers if c.name == container), None)
+        if found is None:
+            raise LookupError(f'container "{container}" not found in pod "{pod}"')
+        return found.log(previous)
+
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
             for inputs in self._inputs.values():
@@ -173,6 +207,7 @@ class NodeAgent:
                 {"type": "InternalIP", "address": self._options.address},
                 {"type": "Hostname", "address": self._options.name},
             ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": {
                 "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
                 "bootID": "",

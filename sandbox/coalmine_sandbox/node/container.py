@@ -17,19 +17,27 @@ from pathlib import Path
 from typing import Final
 
 from coalmine.kube.resources import Object
+from coalmine_sandbox.keep import family
 from coalmine_sandbox.node.backoff import BackOff
 from coalmine_sandbox.node.environment import MissingError, PodFacts, command_line, variables_of
 from coalmine_sandbox.node.handlers import Target, named_ports, perform
 from coalmine_sandbox.node.images import Images, UnknownImageError
 from coalmine_sandbox.node.launcher import CANNOT_START
+from coalmine_sandbox.node.logs import NoLogError, RunLog
 from coalmine_sandbox.node.probes import watch_over
-from coalmine_sandbox.node.process import Process, start
+from coalmine_sandbox.node.process import Mount, Process, start
+from coalmine_sandbox.node.rewriting import Rewriting
 from coalmine_sandbox.node.status import ContainerView, Kind, Running, State, Terminated, Waiting
 from coalmine_sandbox.node.volumes import Volumes
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: After the preStop hook has used the grace up, a container still gets this long.
 _LEAST_GRACE: Final = 2.0
+#: What a kubelet calls these when it is asked for a log.
+_NOT_PULLED: Final = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
 #: A missing ConfigMap is looked for again when one changes, and this often in any case.
 _LOOK_AGAIN: Final = 10.0
 
@@ -48,7 +56,19 @@ class Surroundings:
     changed: Callable[[], None]
     now: Callable[[], float]
     #: What every process of a pod is told (the address of the API server).
-    variables: Mapping[str, str]
+    variables: Callable[[], Mapping[str, str]]
+    #: Volumes are seen where they are, and the spec's paths changed to that; else at their mountPath.
+    rewrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A container with everything that it needs: `spec` has the paths that its process sees."""
+
+    spec: Object
+    command: list[str]
+    environment: dict[str, str]
+    mounts: list[Mount]
 
 
 class Container:
@@ -67,9 +87,12 @@ class Container:
         self.stopped = asyncio.Event()
         self.process: Process | None = None
         self._around = around
+        self._spec = spec
         self._identity = ""
         self._target: Target | None = None
         self._backoff = BackOff()
+        #: The logs of the run that is or was last, and the one before it.
+        self._logs: dict[int, RunLog] = {}
         self._deadline: asyncio.Timeout | None = None
         if before and before.get("containerID"):
             self.restarts = int(before.get("restartCount", 0)) + 1
@@ -92,7 +115,7 @@ class Container:
     async def supervise(self, restart_policy: str) -> int:
         """Run it, again and again; its last exit code once it is not to be restarted."""
         while True:
-            code = await self._run(*await self._prepare())
+            code = await self._run(await self._prepare())
             again = (
                 self.kind is Kind.SIDECAR
                 or (restart_policy == "Always" and self.kind is Kind.APP)
@@ -111,24 +134,35 @@ class Container:
                 )
                 await asyncio.sleep(wait)
 
+    def log(self, previous: bool) -> tuple[RunLog, Callable[[], bool]]:
+        """The log of its run, or of the one before it, and whether that is over. Raises NoLogError.
+
+        While it waits to be started again, the run that ended last counts as both (the kubelet's rule).
+        """
+        pod = self._around.facts().pod["metadata"]["name"]
+        waiting = isinstance(self.state, Waiting)
+        if previous and self.last is None:
+            raise NoLogError(f'previous terminated container "{self.name}" in pod "{pod}" not found')
+        if waiting and self.last is None:
+            assert isinstance(self.state, Waiting)
+            reason = _NOT_PULLED.get(self.state.reason, self.state.reason)
+            raise NoLogError(f'container "{self.name}" in pod "{pod}" is waiting to start: {reason}')
+        number = self.restarts - 1 if previous or waiting else self.restarts
+        log = self._logs.get(number)
+        if log is None:  # printed under an agent before us: of its times, only the last is known
+            file = self._around.directory / f"{number}.log"
+            log = RunLog(file, file.stat().st_mtime if file.exists() else self._around.now())
+        return log, lambda: self.process is None or self.restarts != number
+
     # --- starting ------------------------------------------------------------------------------
 
-    async def _prepare(self) -> tuple[list[str], dict[str, str]]:
-        """The command line and environment, as soon as everything that they need is there."""
+    async def _prepare(self) -> Prepared:
+        """What to start, as soon as everything that it needs is there."""
         pulling = BackOff(delay=10.0)
         while True:
             self._around.inputs_changed.clear()
             try:
-                facts = self._around.facts()
-                image = self._around.images.resolve(str(self.spec.get("image", "")), facts.address)
-                path = ":".join([*image.executables, _PATH])
-                base = {"PATH": path, "HOSTNAME": facts.pod["metadata"]["name"], "HOME": "/root", "LANG": "C.UTF-8"}
-                variables = variables_of(self.spec, facts, {**base, **self._around.variables, **image.env})
-                command = command_line(self.spec, image.command, variables)
-                if not command:
-                    raise MissingError("no command specified: neither the image nor the container has one")
-                self._around.volumes.mounts(self.spec, facts.pod)
-                return command, variables
+                return self._resolve(self._around.facts())
             except UnknownImageError as error:
                 self._wait("ErrImagePull", str(error))
                 await asyncio.sleep(1.0)
@@ -143,58 +177,81 @@ class Container:
                 except TimeoutError:
                     continue
 
+    def _resolve(self, facts: PodFacts) -> Prepared:
+        """Raises UnknownImageError and MissingError."""
+        around = self._around
+        image = around.images.resolve(str(self.spec.get("image", "")), facts.address)
+        mounts = around.volumes.mounts(self.spec, facts.pod)
+        rewriting = Rewriting(mounts if around.rewrite else ())
+        spec = rewriting.container(self.spec)
+        base = {
+            "PATH": ":".join([*image.executables, _PATH]),
+            "HOSTNAME": str(facts.pod["metadata"]["name"]),
+            "HOME": str(around.directory / "root") if around.rewrite else "/root",
+            "LANG": "C.UTF-8",
+        }
+        variables = variables_of(spec, facts, {**base, **around.variables(), **image.env}, rewriting.text)
+        command = command_line(spec, image.command, variables)
+        if not command:
+            raise MissingError("no command specified: neither the image nor the container has one")
+        return Prepared(spec, command, variables, [] if around.rewrite else mounts)
+
     def _wait(self, reason: str, message: str) -> None:
         self.state = Waiting(reason, message)
         self._around.changed()
 
-    async def _run(self, command: list[str], environment: dict[str, str]) -> int:
+    async def _run(self, prepared: Prepared) -> int:
         """Start the process, probe it, wait for its end; its exit code."""
-        facts = self._around.facts()
+        self._spec = prepared.spec
+        working = str(prepared.spec.get("workingDir") or "")
         directory = self._around.directory
-        root = directory / "root"
-        root.mkdir(parents=True, exist_ok=True)
+        (directory / "root").mkdir(parents=True, exist_ok=True)
         began = self._around.now()
         process = start(
-            command,
-            environment,
+            prepared.command,
+            prepared.environment,
             directory / f"{self.restarts}.log",
-            mounts=self._around.volumes.mounts(self.spec, facts.pod),
-            root=root,
-            directory=str(self.spec.get("workingDir") or ""),
+            mounts=prepared.mounts,
+            directory=working,
         )
+        log = RunLog(directory / f"{self.restarts}.log", began)
+        self._logs = {self.restarts: log, **{n: old for n, old in self._logs.items() if n == self.restarts - 1}}
         self._identity = uuid.uuid4().hex
         self.process = process
         # for tests and people who want to end it from outside
         (directory / "pid").write_text(str(process.pid))
-        self._target = Target(
-            facts.address, named_ports(self.spec), process, environment, str(self.spec.get("workingDir") or "")
-        )
+        address = self._around.facts().address
+        self._target = Target(address, named_ports(self.spec), process, prepared.environment, working)
         self.state = Running(began)
         self._around.changed()
         try:
             async with asyncio.TaskGroup() as group:
                 probing = group.create_task(self._watch_over(self._target))
+                marking = group.create_task(log.mark(self._around.now))
                 code = await process.wait()
-                probing.cancel()
+                for task in (probing, marking):
+                    task.cancel()
         finally:
             process.kill()
+            family.end_marked(directory)  # those that have left its process group
             (directory / "pid").unlink(missing_ok=True)
             self.process = None
             self.ready = False
             self.started.clear()
+            log.note(self._around.now())
         reason = "StartError" if code == CANNOT_START else "Completed" if code == 0 else "Error"
         self.state = Terminated(code, reason, began, self._around.now())
         self._around.changed()
         return code
 
     async def _watch_over(self, target: Target) -> None:
-        if hook := (self.spec.get("lifecycle") or {}).get("postStart"):
+        if hook := (self._spec.get("lifecycle") or {}).get("postStart"):
             outcome = await perform(hook, target)
             if not outcome.ok:
                 await self._unhealthy("PostStartHook", outcome.message, None)
                 return
         await watch_over(
-            self.spec,
+            self._spec,
             target,
             started=self._has_started,
             ready=self._set_ready,
@@ -233,7 +290,7 @@ class Container:
         process, target = self.process, self._target
         if process is None or target is None:
             return
-        hook = (self.spec.get("lifecycle") or {}).get("preStop")
+        hook = (self._spec.get("lifecycle") or {}).get("preStop")
         hooked = False
         try:
             async with asyncio.timeout_at(deadline) as self._deadline:

@@ -55,17 +55,19 @@ def command_line(container: Object, image: tuple[str, ...], variables: Mapping[s
     return (command or list(image)) + [expand(part, variables) for part in container.get("args") or ()]
 
 
-def variables_of(container: Object, facts: PodFacts, base: Mapping[str, str]) -> dict[str, str]:
-    """`base`, then envFrom, then env. Raises MissingError."""
+def variables_of(
+    container: Object, facts: PodFacts, base: Mapping[str, str], rewrite: Callable[[str], str] = str
+) -> dict[str, str]:
+    """`base`, then envFrom, then env; `rewrite` is applied to texts of ConfigMaps and Secrets. Raises MissingError."""
     variables = dict(base)
     for source in container.get("envFrom") or ():
         for kind, key in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
             if key in source:
                 prefix = str(source.get("prefix", ""))
                 found = _object(facts, kind, source[key])
-                variables |= {prefix + name: text for name, text in texts(found).items()} if found else {}
+                variables |= {prefix + name: rewrite(text) for name, text in texts(found).items()} if found else {}
     for entry in container.get("env") or ():
-        value = _value(entry, container, facts, variables)
+        value = _value(entry, container, facts, variables, rewrite)
         if value is not None:
             variables[str(entry["name"])] = value
     return variables
@@ -134,7 +136,9 @@ def resource_value(reference: Mapping[str, Any], container: Object, facts: PodFa
         raise MissingError(f"resourceFieldRef {resource}: {error}") from error
 
 
-def _value(entry: Object, container: Object, facts: PodFacts, before: Mapping[str, str]) -> str | None:
+def _value(
+    entry: Object, container: Object, facts: PodFacts, before: Mapping[str, str], rewrite: Callable[[str], str]
+) -> str | None:
     source = entry.get("valueFrom")
     if not source:
         return expand(str(entry.get("value", "")), before)
@@ -149,7 +153,7 @@ def _value(entry: Object, container: Object, facts: PodFacts, before: Mapping[st
             value = texts(found).get(wanted) if found else None
             if value is None and not source[key].get("optional"):
                 raise MissingError(f"{kind} {source[key]['name']} has no key {wanted}")
-            return value
+            return None if value is None else rewrite(value)
     raise MissingError(f"env {entry['name']}: this valueFrom is not known to this node")
 
 

@@ -26,10 +26,12 @@ CANNOT_START: Final = 128
 
 
 def main(text: str) -> NoReturn:
-    """`text` is JSON: command, directory, and either `join` (a pid) or `mounts` and `root`."""
+    """`text` is JSON: command, directory, parent, and either `join` (a pid) or `mounts` and `root`."""
     spec = json.loads(text)
     try:
         kernel.die_with_parent(signal.SIGKILL)
+        if os.getppid() != spec["parent"]:
+            os._exit(CANNOT_START)  # it ended before the kernel was asked
         if "join" in spec:
             _join(int(spec["join"]))
         elif spec["mounts"]:

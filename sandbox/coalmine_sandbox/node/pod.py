@@ -57,7 +57,9 @@ class Node:
     #: kind, namespace, name -> object.
     find: Callable[[str, str, str], Object | None]
     now: Callable[[], float]
-    variables: Mapping[str, str]
+    variables: Callable[[], Mapping[str, str]]
+    #: Volumes are not mounted: paths in specs are changed to where they are.
+    rewrite: bool = False
 
 
 class PodWorker:
@@ -67,7 +69,7 @@ class PodWorker:
         self.pod = pod
         self._node = node
         self._directory = node.state / "pods" / f"{namespace_of(pod)}_{name_of(pod)}_{uid_of(pod)}"
-        self._volumes = Volumes(self._directory / "volumes")
+        self._volumes = Volumes(self._directory / "volumes", node.state / "v" if node.rewrite else None)
         self._inputs_changed = asyncio.Event()
         self._dirty = asyncio.Event()
         self._asked_to_end = asyncio.Event()
@@ -277,6 +279,7 @@ class PodWorker:
             changed=self._changed,
             now=self._node.now,
             variables=self._node.variables,
+            rewrite=self._node.rewrite,
         )
 
     def _facts(self) -> PodFacts:

@@ -1,4 +1,8 @@
-"""A container's process, and commands run beside it in its mounts."""
+"""A container's process, and commands run beside it in its mounts.
+
+Each carries the container's directory in its environment (`family.MARK`), as does what it starts: that
+is how they are found again when whoever started them was killed.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from coalmine_sandbox.daemon import exited
+from coalmine_sandbox.keep import family
 from coalmine_sandbox.node.launcher import PROGRAM
 
 _SOURCES: Final = str(Path(__file__).parents[2])
@@ -31,9 +36,12 @@ class Mount:
 class Process:
     """A started process; its whole process group ends with it, as a container's would."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], directory: Path, *, has_mounts: bool) -> None:
         self._popen = popen
         self.pid = popen.pid
+        #: The container's, on this machine.
+        self.directory = directory
+        self.has_mounts = has_mounts
 
     async def wait(self) -> int:
         """The exit code as a container runtime tells it: 128 + n after signal n."""
@@ -58,28 +66,33 @@ def start(
     log: Path,
     *,
     mounts: Sequence[Mount] = (),
-    root: Path,
     directory: str = "",
 ) -> Process:
-    """Start a container's process; its output is appended to `log`. `root` is an empty directory.
+    """Start a container's process; its output is appended to `log`, which is in the container's directory.
 
+    `mounts` take the right to make namespaces, and an empty directory ``root`` beside the log.
     Never fails for a bad command: the process then ends with `launcher.CANNOT_START`.
     """
     spec = {
         "command": list(command),
         "directory": directory,
         "mounts": [{"source": str(m.source), "target": m.target, "readOnly": m.read_only} for m in mounts],
-        "root": str(root),
+        "root": str(log.with_name("root")),
+        "parent": os.getpid(),
     }
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        return Process(_launch(spec, environment, output.fileno()))
+        launched = _launch(spec, {**environment, family.MARK: str(log.parent)}, output.fileno())
+        return Process(launched, log.parent, has_mounts=bool(mounts))
 
 
 def execute(command: Sequence[str], environment: Mapping[str, str], beside: Process, directory: str = "") -> Process:
     """Start a command in the mounts of a running container (kubectl exec, exec probes and hooks)."""
-    spec = {"command": list(command), "directory": directory, "join": beside.pid}
-    return Process(_launch(spec, environment, subprocess.DEVNULL))
+    spec: dict[str, object] = {"command": list(command), "directory": directory, "parent": os.getpid(), "mounts": []}
+    if beside.has_mounts:  # otherwise it sees the machine as we do
+        spec["join"] = beside.pid
+    launched = _launch(spec, {**environment, family.MARK: str(beside.directory)}, subprocess.DEVNULL)
+    return Process(launched, beside.directory, has_mounts=beside.has_mounts)
 
 
 def _launch(spec: Mapping[str, object], environment: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:

@@ -3,12 +3,16 @@
 Files of ConfigMaps and the like are written as a kubelet writes them: into a new directory that
 the link ``..data`` is then moved to, so that a reader sees all old or all new files. One that
 follows its object is `refresh`ed when the object changes; a `subPath` is not, as elsewhere.
+
+A path that programs are to see as it is (see `rewriting`) has to be short: a Unix socket's has at most
+107 bytes. Volumes then lie in a directory for all of them, and are linked from the pod's.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +25,14 @@ _DATA: Final = "..data"
 
 
 class Volumes:
-    """The volumes of one pod below `directory`. `tokens` maps audiences to service account tokens."""
+    """The volumes of one pod below `directory`, or linked from there into the directory `short`.
 
-    def __init__(self, directory: Path) -> None:
+    `tokens` maps audiences to service account tokens.
+    """
+
+    def __init__(self, directory: Path, short: Path | None = None) -> None:
         self.directory = directory
+        self._short = short
         self._written: dict[str, dict[str, tuple[bytes, int]]] = {}
 
     def refresh(self, facts: PodFacts, tokens: Mapping[str, str]) -> None:
@@ -34,8 +42,7 @@ class Volumes:
             if "hostPath" in volume:
                 self._host_path(volume["hostPath"])
                 continue
-            path = self.directory / name
-            path.mkdir(parents=True, exist_ok=True)
+            path = self._make(name)
             if "emptyDir" in volume:
                 path.chmod(0o777)
                 continue
@@ -49,12 +56,28 @@ class Volumes:
         return [self._mount(mount, pod) for mount in container.get("volumeMounts") or ()]
 
     def remove(self) -> None:
+        if self._short is not None and self.directory.is_dir():
+            for link in self.directory.iterdir():
+                shutil.rmtree(link.resolve(), ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _make(self, name: str) -> Path:
+        path = self.directory / name
+        if self._short is None:
+            path.mkdir(parents=True, exist_ok=True)
+        elif not path.is_symlink():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._short.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(tempfile.mkdtemp(dir=self._short.absolute(), prefix=""))
+        return path
+
+    def _place(self, name: str) -> Path:
+        return self.directory / name if self._short is None else (self.directory / name).resolve()
 
     def _mount(self, mount: Mapping[str, Any], pod: Object) -> Mount:
         name = str(mount["name"])
         volume = next(v for v in pod["spec"]["volumes"] if v["name"] == name)
-        source = Path(volume["hostPath"]["path"]) if "hostPath" in volume else self.directory / name
+        source = Path(volume["hostPath"]["path"]) if "hostPath" in volume else self._place(name)
         if sub := str(mount.get("subPath") or ""):
             inner = (source / sub).resolve()
             if not inner.is_relative_to(source.resolve()):

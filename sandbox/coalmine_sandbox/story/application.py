@@ -11,7 +11,7 @@ from typing import Final
 
 import yaml
 
-from coalmine.kube.resources import DEPLOYMENTS, PODS, SERVICES, Object, uid_of
+from coalmine.kube.resources import DEPLOYMENTS, PODS, Object, uid_of
 from coalmine.model import names
 from coalmine.model.fingerprint import fingerprint
 from coalmine.model.rollout import Status
@@ -65,9 +65,9 @@ class Application:
         """Apply the example with pauses of `pace` seconds, wait until it is Healthy, let the user begin."""
         await self.lab.apply(paced(MANIFESTS, pace), namespace=self.namespace, manager="kubectl")
         await self.until(lambda s: s.phase.value == "Healthy" and s.replicas.available == s.replicas.desired > 0)
-        service = await self.lab.client.get(SERVICES, self.namespace, NAME)
         if user and self._group is not None:
-            self.traffic = Traffic(str(service["spec"]["clusterIP"]), 80, RATE, self._clock, self._dice)
+            address = await self.lab.service_address(self.namespace, NAME, 80)
+            self.traffic = Traffic(*address, RATE, self._clock, self._dice)
             self._tasks.append(self._group.create_task(self.traffic.run()))
 
     @property
@@ -98,8 +98,26 @@ class Application:
         return await self.lab.kubectl("--namespace", self.namespace, *arguments)
 
     async def set_image(self, release: str) -> Answer:
-        """Set the image as a person does."""
-        return await self.kubectl("set", "image", f"deployment/{NAME}", f"{NAME}={REPOSITORY}:{release}")
+        """Set the image as a person does: by kubectl, or by our own command line where there is none."""
+        if self.tool == "kubectl":
+            return await self.kubectl("set", "image", f"deployment/{NAME}", f"{NAME}={REPOSITORY}:{release}")
+        return await self.lab.coalmine("-n", self.namespace, "set", "image", NAME, f"{NAME}={REPOSITORY}:{release}")
+
+    async def rollout_status(self, patience: str) -> Answer:
+        """Wait for the end of a release as a pipeline does; `patience` is a Go duration."""
+        if self.tool == "kubectl":
+            return await self.kubectl("rollout", "status", f"deployment/{NAME}", f"--timeout={patience}")
+        return await self.lab.coalmine("-n", self.namespace, "status", NAME, f"--timeout={patience}")
+
+    @property
+    def tool(self) -> str:
+        """The program by which the person of the story works."""
+        return "coalmine" if self.lab.control_plane.kubectl is None else "kubectl"
+
+    @property
+    def waiting(self) -> str:
+        """The words of `rollout_status`, as a person types them."""
+        return "coalmine status" if self.lab.control_plane.kubectl is None else "kubectl rollout status"
 
     async def deployment(self) -> Object:
         return await self.lab.client.get(DEPLOYMENTS, self.namespace, NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,8 +14,11 @@ from coalmine.model.rollout import Phase, Status
 from coalmine_sandbox.lab import Lab
 from coalmine_sandbox.story.application import NAME, REPOSITORY, Application
 from coalmine_sandbox.story.ledger import Step
+from coalmine_sandbox.story.traffic import Sample
 
 NAMESPACE: Final = "default"
+#: What the acts are about, in a few words: one scene each, in this order.
+ACTS: Final = ("one annotation", "good release", "bad release", "back again", "pipeline")
 #: What `kubectl rollout status` may take.
 _LONGEST_RELEASE: Final = "240s"
 
@@ -94,6 +97,7 @@ class Tale:
             await self._bad_release("3.0")
             await self._back("2.0")
             await self._release_and_wait("4.0")
+            await asyncio.sleep(self._pace / 2)  # the old pods end; the audience sees that nobody notices
         self._close()
         return self.report
 
@@ -101,6 +105,11 @@ class Tale:
     def status(self) -> Status:
         """The Rollout as it was last seen."""
         return self._app.status
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """What the user of the application got so far, in the order in which it was answered; it grows."""
+        return self._app.traffic.samples if self._app.traffic else ()
 
     @property
     def at_rest(self) -> bool:
@@ -144,9 +153,9 @@ class Tale:
         self._tell(Scene(f"Release {release} is not", f"set image {release}: its own health check says nok"))
         mark = await self._set_image(release)
         status = await self._app.until(lambda s: s.phase is Phase.DEGRADED and s.canary is not None)
-        waited = await self._app.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=60s")
+        waited = await self._app.rollout_status("60s")
         said = (waited.stderr.strip() or waited.stdout.strip()).splitlines()[-1]
-        self._promise(f"kubectl rollout status exits 1: {said}", waited.code == 1)
+        self._promise(f"{self._app.waiting} exits 1: {said}", waited.code == 1)
         await self._app.until(lambda s: s.phase is Phase.DEGRADED and s.actual_weight.hundredths == 0)
         await asyncio.sleep(self._pace / 2)  # the audience sees that stable answers
         self._outcome(release, status)
@@ -166,10 +175,10 @@ class Tale:
         self._promise(f"{release} is Healthy again", status.phase is Phase.HEALTHY)
 
     async def _release_and_wait(self, release: str) -> None:
-        self._tell(Scene("As every pipeline does it", f"kubectl set image {release} && kubectl rollout status"))
+        self._tell(Scene("As every pipeline does it", f"{self._app.tool} set image {release} && {self._app.waiting}"))
         mark = await self._set_image(release)
-        waited = await self._app.kubectl("rollout", "status", f"deployment/{NAME}", f"--timeout={_LONGEST_RELEASE}")
-        self._promise("kubectl rollout status waited, and exits 0", waited.code == 0)
+        waited = await self._app.rollout_status(_LONGEST_RELEASE)
+        self._promise(f"{self._app.waiting} waited, and exits 0", waited.code == 0)
         status = await self._ended(mark)
         self._outcome(release, status)
         self._count(release, mark, [20, 50, 100])
@@ -189,7 +198,7 @@ class Tale:
     async def _set_image(self, release: str) -> str:
         """Set the image as a person does; the fingerprint of the new template."""
         done = await self._app.set_image(release)
-        self._promise(f"kubectl set image {release}: {done.stdout.strip() or done.stderr.strip()}", done.code == 0)
+        self._promise(f"{self._app.tool} set image {release}: {done.stdout.strip() or done.stderr.strip()}", done.code == 0)
         return await self._app.fingerprint()
 
     async def _ended(self, mark: str) -> Status:

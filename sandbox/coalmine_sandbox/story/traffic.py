@@ -38,7 +38,7 @@ class Traffic:
     def __init__(self, host: str, port: int, rate: float, clock: Callable[[], float], dice: random.Random) -> None:
         self._host = host
         self._port = port
-        self._rate = rate
+        self.rate = rate
         self._clock = clock
         self._dice = dice
         self.samples: list[Sample] = []
@@ -52,7 +52,7 @@ class Traffic:
                 group.create_task(self._user(kept=False))
 
     async def _user(self, *, kept: bool) -> None:
-        interval = (self.KEPT + self.FRESH) / self._rate
+        interval = (self.KEPT + self.FRESH) / self.rate
         connection: _Connection | None = None
         due = self._clock() + self._dice.random() * interval
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ async def address(app: App, name: str) -> str:
 
 async def answer(app: App) -> str:
     """What one connection to the Service says."""
-    reader, writer = await asyncio.open_connection(f"web.{app.namespace}", 80)
+    reader, writer = await app.lab.open_connection(f"web.{app.namespace}", 80)
     try:
         writer.write(b"?")
         return (await reader.read()).decode()

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
 from aiohttp import web
 
 from coalmine_cli import program
@@ -38,6 +39,8 @@ class Api:
         self.missing: set[str] = set()
         self.forbidden: set[str] = set()
         self.down = False
+        #: Called before a patch: what somebody else does at that moment.
+        self.meanwhile: Callable[[], None] | None = None
         self.url = ""
         #: plural -> watches; None ends one.
         self.watches: dict[str, list[asyncio.Queue[dict[str, Any] | None]]] = {}
@@ -92,8 +95,7 @@ class Api:
             await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        parts = request.path.split("/")
-        namespace, plural, *rest = parts[parts.index("namespaces") + 1 :]
+        namespace, plural, *rest = _parts(request)
         if self.down:
             return web.Response(status=503, text="down")
         if plural in self.missing:
@@ -107,9 +109,22 @@ class Api:
             return _status(404, "NotFound", f'{plural} "{rest[0]}" not found')
         if request.method == "PATCH":
             patch = await request.json()
+            if self.meanwhile is not None:
+                self.meanwhile()
+                found = self.objects[plural, rest[0]]
+            if isinstance(patch, list):
+                return self._json_patch(found, patch)
             strategic = request.content_type == "application/strategic-merge-patch+json"
             self.put(merged(found, patch, strategic))
         return web.json_response(self.objects[plural, rest[0]])
+
+    def _json_patch(self, found: dict[str, Any], patch: list[dict[str, Any]]) -> web.Response:
+        changed = jsonpatch.apply_patch(found, patch)
+        if changed["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            return _status(409, "Conflict", "the object has been modified")
+        changed["metadata"]["generation"] = found["metadata"].get("generation", 1) + 1
+        self.put(changed)
+        return web.json_response(self.objects["deployments", changed["metadata"]["name"]])
 
     async def _list(self, request: web.Request, plural: str) -> web.StreamResponse:
         items = [o for (of, _), o in self.objects.items() if of == plural and _selected(o, request)]
@@ -131,10 +146,17 @@ class Api:
         return response
 
 
+def _parts(request: web.Request) -> list[str]:
+    """The namespace ("" for all), the plural, and what follows."""
+    parts = request.path.split("/")
+    if "namespaces" in parts:
+        return parts[parts.index("namespaces") + 1 :]
+    return ["", parts[-1]]
+
+
 def _selected(obj: dict[str, Any], request: web.Request) -> bool:
     metadata = obj["metadata"]
-    parts = request.path.split("/")
-    if metadata["namespace"] != parts[parts.index("namespaces") + 1]:
+    if _parts(request)[0] not in ("", metadata["namespace"]):
         return False
     fields, labels = request.query.get("fieldSelector", ""), request.query.get("labelSelector", "")
     if fields and fields != f"metadata.name={metadata['name']}":

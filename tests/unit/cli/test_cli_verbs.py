@@ -328,7 +328,7 @@ def test_set_image_that_is_there_writes_nothing(tmp_path: Path) -> None:
 def test_set_image_tells_what_the_webhook_made_of_it(
     before: dict[str, Any], after: dict[str, Any], sentence: str
 ) -> None:
-    from coalmine_cli.set_image import consequence
+    from coalmine_cli.template import consequence
 
     assert consequence(before, after) == sentence
 
@@ -367,6 +367,8 @@ ABORTED = replace(make.AT_20, phase=Phase.DEGRADED, aborted_at=make.NOW - 5)
             {"promote": {**CANARY.to_json(), "step": 1, "full": False}},
         ),
         (canary(make.AT_20), ["abort"], {"abort": CANARY.to_json()}),
+        (canary(make.AT_20), ["pause"], {"paused": CANARY.to_json()}),
+        (canary(make.PAUSED, paused=Wish(CANARY.revision, 0).to_json()), ["pause"], {"paused": CANARY.to_json()}),
         (canary(ABORTED), ["retry"], {"retry": CANARY.to_json()}),
         (canary(ABORTED, retry=Wish(CANARY.revision, 0).to_json()), ["retry"], {"retry": CANARY.to_json()}),
     ],
@@ -417,6 +419,28 @@ def test_a_wish_names_what_the_person_saw(
             "abort",
             "particule/simplecolorapi:2.0 is being handed over to the Deployment, which is too late to abort; "
             "when it is Healthy, set the earlier image again",
+        ),
+        (
+            canary(ABORTED),
+            "pause",
+            "the canary of colorapi was aborted: there is nothing to pause; `coalmine retry colorapi` tries it again",
+        ),
+        (
+            canary(replace(make.AT_20, handover_at=make.NOW)),
+            "pause",
+            "particule/simplecolorapi:2.0 is being handed over to the Deployment, which is too late to pause; "
+            "follow its end with `coalmine status colorapi`",
+        ),
+        (
+            canary(make.AT_20, paused=CANARY.to_json()),
+            "pause",
+            "colorapi is paused already; `coalmine promote colorapi` goes on",
+        ),
+        (
+            [make.deployment(), make.rollout(make.HEALTHY)],
+            "pause",
+            "there is no canary of colorapi to pause: it is Healthy; "
+            "one comes up when the Deployment's template changes",
         ),
         (
             canary(make.PAUSED),

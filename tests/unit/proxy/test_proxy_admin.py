@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from coalmine.model import wire
 from coalmine.model.errors import SpecError
 from coalmine_proxy.__main__ import parse
+from coalmine_proxy.admin_connection import _inside
 
 
 def test_a_document_is_applied_and_answered_with_the_counters(in_world: Any, http: Any) -> None:
@@ -181,6 +182,30 @@ def test_only_this_pod_sees_the_configuration_and_may_drain(in_world: Any) -> No
         assert not sidecar.service.draining
 
     in_world(test)
+
+
+@pytest.mark.parametrize(
+    ("peer", "own", "inside"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("::1", "::1", True),
+        ("::ffff:127.0.0.1", "::ffff:127.0.0.1", True),
+        ("10.0.0.7", "10.0.0.7", True),
+        ("::ffff:10.0.0.7", "::ffff:10.0.0.7", True),
+        ("fe80::1%eth0", "fe80::1", True),
+        ("10.0.0.8", "10.0.0.7", False),
+        # a mesh's sidecar
+        ("127.0.0.6", "10.0.0.7", False),
+        ("127.0.0.6", "127.0.0.1", False),
+        # pods on one machine's loopback: its own, the machine's, another pod's
+        ("127.1.128.5", "127.1.128.5", True),
+        ("127.0.0.1", "127.1.128.5", False),
+        ("::ffff:127.0.0.1", "::ffff:127.1.128.5", False),
+        ("127.1.128.6", "127.1.128.5", False),
+    ],
+)
+def test_who_is_inside(peer: str, own: str, inside: bool) -> None:
+    assert _inside((peer, 40000), (own, 17081)) is inside
 
 
 def test_close_and_drain_end_connections_with_their_answers(in_world: Any, http: Any) -> None:

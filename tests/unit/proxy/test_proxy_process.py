@@ -36,8 +36,8 @@ def run(*arguments: str, **environ: str) -> subprocess.Popen[str]:
     )
 
 
-def get(port: int, method: str, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+def get(port: int, method: str, path: str, host: str = "127.0.0.1") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, port, timeout=20)
     connection.request(method, path)
     answer = connection.getresponse()
     body = answer.read()
@@ -45,23 +45,26 @@ def get(port: int, method: str, path: str) -> tuple[int, bytes]:
     return answer.status, body
 
 
-def test_it_serves_drains_and_exits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", ["127.0.0.1", "127.3.2.1"])
+def test_it_serves_drains_and_exits(tmp_path: Path, own: str) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         file = tmp_path / "static.yaml"
         file.write_text(f"stable: ['127.0.0.1:{server.server_address[1]}']")
-        listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        listen = ["--listen", "127.0.0.1:0", "--admin", f"{own}:0"]
         with run(*listen, "--static", str(file), "--drain-seconds", "0") as process:
             assert process.stderr is not None
             started = json.loads(process.stderr.readline())
             assert started["event"] == "started"
             admin = started["admin_port"]
             assert get(started["port"], "GET", "/") == (200, b"ok")
-            assert get(admin, "GET", "/ready")[0] == 200
-            with run("drain", "--admin-port", str(admin), "--seconds", "0", COALMINE_BIND="127.0.0.1") as drain:
+            if own != "127.0.0.1":  # a connection from elsewhere on this machine comes from there
+                assert get(admin, "POST", "/drain", own)[0] == 403
+            assert get(admin, "GET", "/ready", own)[0] == 200
+            with run("drain", "--admin-port", str(admin), "--seconds", "0", COALMINE_BIND=own) as drain:
                 assert drain.wait(20) == 0
-            assert get(admin, "GET", "/ready")[0] == 503
+            assert get(admin, "GET", "/ready", own)[0] == 503
             assert get(started["port"], "GET", "/") == (200, b"ok")
             process.send_signal(signal.SIGTERM)
             rest = process.stderr.read()

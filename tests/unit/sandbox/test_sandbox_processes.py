@@ -88,7 +88,7 @@ def with_process(folder: Path, body: Callable[[Any], Awaitable[None]]) -> None:
 
     async def story() -> None:
         command = [sys.executable, "-c", OBEDIENT]
-        process = start(command, {"PATH": "/usr/bin:/bin"}, folder / "log", root=folder)
+        process = start(command, {"PATH": "/usr/bin:/bin"}, folder / "log")
         try:
             await body(process)
         finally:

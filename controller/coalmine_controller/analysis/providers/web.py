@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 import yarl
+from aiohttp.abc import AbstractResolver
 
 from coalmine_controller.analysis.providers.measured import Context, Measured, MeasurementError
 from coalmine_controller.analysis.settings.web import WebSettings
@@ -27,11 +28,13 @@ MAX_REDIRECTS: Final = 5
 _CHUNK: Final = 64 * 1024
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A session whose connections are used once; no cookies, no proxies from the environment."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-    )
+def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
+    """A session whose connections are used once; no cookies, no proxies from the environment.
+
+    `resolver` finds hosts, else DNS; closed with the session.
+    """
+    connector = aiohttp.TCPConnector(force_close=True, resolver=resolver)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,84 @@
+"""A Deployment's pod template that is written by a person, and what becomes of it.
+
+Rules: what happens is the webhook's decision and is read off the Deployment as it was stored. A
+write is made on the version that was read: when only the status or our own annotations changed
+meanwhile it is tried again, when the template did it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from coalmine.model.errors import RemoteError, SpecError
+from coalmine.model.fingerprint import fingerprint
+from coalmine.model.names import CANARY, FAILED, HANDOVER, HOLD
+from coalmine.model.reasons import Reason, say
+
+if TYPE_CHECKING:
+    from coalmine.kube.resources import Object
+    from coalmine_cli.cluster import Cluster
+
+#: The controller writes the Deployment a few times a second at most.
+_TRIES: Final = 5
+
+
+def consequence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What the webhook made of it, read off the Deployment as it was stored."""
+    name, spec = after["metadata"]["name"], after["spec"]
+    annotations = after["metadata"].get("annotations") or {}
+    if CANARY not in annotations:
+        return f"it has no annotation {CANARY}, so it is updated natively"
+    print_ = fingerprint(spec["template"])
+    if annotations.get(HOLD) == print_:
+        images = ", ".join(str(c.get("image")) for c in spec["template"]["spec"]["containers"])
+        return say(Reason.STILL_FAILED if annotations.get(FAILED) == print_ else Reason.HELD, images=images, name=name)
+    if HOLD in (before["metadata"].get("annotations") or {}):
+        return say(Reason.RELEASED)
+    if spec.get("paused"):
+        return say(Reason.USER_PAUSED)
+    return say(Reason.NATIVE_UPDATE)
+
+
+def is_held(deployment: Mapping[str, Any]) -> bool:
+    """Whether the template is a canary's, or that of one that was taken back."""
+    return HOLD in (deployment["metadata"].get("annotations") or {})
+
+
+def refuse_in_handover(deployment: Mapping[str, Any]) -> None:
+    """Raises SpecError while the webhook would deny a change of the template."""
+    if HANDOVER in (deployment["metadata"].get("annotations") or {}):
+        raise SpecError(
+            "",
+            f"the canary of {deployment['metadata']['name']} is being handed over to the Deployment",
+            "try again in a few seconds",
+        )
+
+
+async def write(
+    cluster: Cluster, deployment: Object, template: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[Object, Object]:
+    """Give the Deployment the template that `template` makes of its current one; before and after.
+
+    Nothing else of it is written: `kubectl rollout undo` replaces its annotations too.
+    Raises SpecError when somebody else changed the template meanwhile, ApiError.
+    """
+    from coalmine.kube.client import JSON_PATCH, ConflictError
+    from coalmine.kube.resources import DEPLOYMENTS, name_of, resource_version_of
+
+    name, first = name_of(deployment), fingerprint(deployment["spec"]["template"])
+    for _ in range(_TRIES):
+        patch = [
+            # the one way to make a JSON patch conditional: another version is answered 409
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version_of(deployment)},
+            {"op": "replace", "path": "/spec/template", "value": template(deployment["spec"]["template"])},
+        ]
+        try:
+            return deployment, await cluster.client.patch(DEPLOYMENTS, cluster.namespace, name, patch, kind=JSON_PATCH)
+        except ConflictError as error:
+            if error.reason != "Conflict":
+                raise  # a refusal of the webhook: the handover has begun
+        deployment = await cluster.deployment(name)
+        if fingerprint(deployment["spec"]["template"]) != first:
+            raise SpecError("", f"somebody changed the template of {name} meanwhile", "look at it and try again")
+    raise RemoteError(f"the Deployment {name} changes too often to be written: try again")

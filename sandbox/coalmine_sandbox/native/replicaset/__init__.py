@@ -1,0 +1,1 @@
+"""The ReplicaSet controller (kube-controller-manager's pkg/controller/replicaset)."""
