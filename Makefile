@@ -6,13 +6,19 @@ READY := $(VENV)/.ready
 # compiled modules make every later start faster
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check test-cluster lock clean
+# tests mostly wait: for probes, pauses, pods that end
+WORKERS ?= 3
 
-demo: $(READY) ## the article's story, live; needs root and, the first time, Go (see README)
-	$(BIN)/coalmine demo --control-plane "$$($(BIN)/python -m coalmine_sandbox binaries)" $(ARGS)
+.PHONY: demo demo-real test check test-cluster recording lock clean
 
-test: $(READY) ## everything that needs neither root nor Go
-	$(BIN)/pytest $(ARGS)
+demo: $(READY) ## the article's story, live, on a small Kubernetes of its own
+	@$(BIN)/coalmine demo $(ARGS)
+
+demo-real: $(READY) ## the same on Kubernetes' own control plane; needs root and, the first time, Go
+	@$(BIN)/coalmine demo --control-plane "$$($(BIN)/python -m coalmine_sandbox binaries)" $(ARGS)
+
+test: $(READY) ## all tests, those of the cluster on the sandbox; needs neither root nor Go
+	$(BIN)/python -m coalmine_sandbox.keep -- $(BIN)/pytest -n $(WORKERS) --dist loadscope $(ARGS)
 
 check: $(READY) ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -20,9 +26,13 @@ check: $(READY) ## style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-cluster: $(READY) ## everything on a real control plane, in namespaces of its own; needs root
+test-cluster: $(READY) ## the tests of the cluster on Kubernetes' own control plane, in namespaces; needs root
 	$(BIN)/python -m coalmine_sandbox binaries >/dev/null
-	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/pytest tests/cluster --timeout=600 $(ARGS)
+	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/pytest tests/cluster --control-plane=real --timeout=600 $(ARGS)
+
+recording: $(READY) ## the pictures of the README, from a real run
+	$(BIN)/python docs/record docs/img/demo.svg --still docs/img/demo-still.svg --still-when "✖ Degraded" \
+		--title "make demo" --speed 1.5 -- $(BIN)/coalmine demo --pace 4
 
 lock: ## write requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header -o requirements.lock

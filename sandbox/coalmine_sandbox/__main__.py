@@ -17,6 +17,7 @@ import uvloop
 from coalmine.kube.client import Client
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine_sandbox.binaries import BinariesError, cache_of, find_or_build
+from coalmine_sandbox.daemon import DaemonError
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -122,7 +123,7 @@ def main() -> int:
             "stand": _stand,
         }
         uvloop.run(_until_told(work[options.command], options))
-    except (RemoteError, SpecError, BinariesError, DaemonError, LabError) as error:
+    except (RemoteError, SpecError, BinariesError, DaemonError) as error:
         print(error, file=sys.stderr)
         return 1
     except asyncio.CancelledError:

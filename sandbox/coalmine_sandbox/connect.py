@@ -51,9 +51,12 @@ def places(file: Path) -> list[Place]:
         known = parse(file.read_text())
     except FileNotFoundError:
         return []
-    named = ((host.split("."), port, place) for (host, port), place in sorted(known.items()))
-    # of a Service's names the one with its namespace and nothing more
-    return [Place(*parts, port, *place) for parts, port, place in named if len(parts) == 2]
+    found = []
+    for (host, port), (address, actual) in sorted(known.items()):
+        service, _, namespace = host.partition(".")
+        if namespace and "." not in namespace:  # of a Service's names the one with its namespace and nothing more
+            found.append(Place(service, namespace, port, address, actual))
+    return found
 
 
 class Names:

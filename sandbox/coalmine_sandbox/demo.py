@@ -31,7 +31,6 @@ from coalmine_sandbox.story.application import NAME
 from coalmine_sandbox.story.ledger import Step
 from coalmine_sandbox.story.tale import NAMESPACE, Promise, Report, Scene, Tale
 
-
 Plane: TypeAlias = Callable[[Path], ControlPlane]
 
 
@@ -92,8 +91,7 @@ def perform(plane: Plane, pace: float, as_json: bool, stage: Stage) -> int:
 
 
 async def _perform(plane: Plane, pace: float, stage: Stage) -> Report:
-    kept = keep.current()
-    async with Lab(plane, state=kept.state / "lab" if kept else None) as lab:
+    async with Lab(plane) as lab:
         await lab.install()
         tale = Tale(lab, pace, time.monotonic, random.Random(), stage.tell, stage.watch)
         async with asyncio.TaskGroup() as group:

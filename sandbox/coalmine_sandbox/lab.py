@@ -35,11 +35,11 @@ from coalmine.model.names import (
     SYSTEM_NAMESPACE,
     WEBHOOK_SERVICE_ACCOUNT,
 )
-from coalmine_sandbox import isolate
+from coalmine_sandbox import isolate, keep
 from coalmine_sandbox.connect import Names
 from coalmine_sandbox.daemon import Daemon, DaemonError
 from coalmine_sandbox.ground import REAL
-from coalmine_sandbox.keep import tied
+from coalmine_sandbox.keep.tied import tied
 from coalmine_sandbox.plane import ControlPlane
 
 _SOURCES: Final = Path(__file__).parents[2]
@@ -86,15 +86,14 @@ class Lab:
         `state` (logs, data, volumes) is kept when it is given, else thrown away on exit. `images` are images
         files besides the example's and our own.
         """
-        isolation = isolate.current()
         self._keep = state is not None
-        self.state = state or Path(tempfile.mkdtemp(prefix="coalmine-", dir=isolation.scratch if isolation else None))
+        self.state = state or Path(tempfile.mkdtemp(prefix="lab-", dir=_scratch()))
         self.manifests = manifests
         self.control_plane = plane(self.state)
         self.ground = self.control_plane.ground
-        self._inside = self.ground == REAL
+        self.isolated = self.ground == REAL
         self.connect_to = self.state / "connect-to"
-        self.names = Names(None if self._inside else self.connect_to)
+        self.names = Names(None if self.isolated else self.connect_to)
         self.controllers: list[Daemon] = []
         self.webhook: Daemon | None = None
         self.agent: Daemon | None = None
@@ -124,13 +123,13 @@ class Lab:
         kubeconfig = self.control_plane.administrator("coalmine:node-agent")
         agent = ["node-agent", "--kubeconfig", str(kubeconfig), "--node-name", "sandbox"]
         agent += ["--node-address", self.ground.node, "--pods", self.ground.pods, "--state", str(self.state / "node")]
-        agent += ["--api", f"{self.ground.kubernetes}:443", "--mounts", "namespace" if self._inside else "rewrite"]
-        if not self._inside:
+        agent += ["--api", f"{self.ground.kubernetes}:443", "--mounts", "namespace" if self.isolated else "rewrite"]
+        if not self.isolated:
             agent += ["--connect-to", str(self.connect_to)]
         for images in [self._own_images(), *self._images]:
             agent += ["--images", str(images)]
         front = ["service-front", "--kubeconfig", str(self.control_plane.administrator("coalmine:service-front"))]
-        front += ["--hosts", "/etc/hosts"] if self._inside else ["--connect-to", str(self.connect_to)]
+        front += ["--hosts", "/etc/hosts"] if self.isolated else ["--connect-to", str(self.connect_to)]
         self.agent = self._python("node-agent", "coalmine_sandbox", *agent)
         self.front = self._python("service-front", "coalmine_sandbox", *front)
         self.agent.start()
@@ -212,7 +211,7 @@ class Lab:
         if server is not None:
             kubeconfig = elsewhere(kubeconfig, server)
         arguments = ["controller", "--kubeconfig", str(kubeconfig), "--identity", identity, *LEASE_TIMING]
-        if not self._inside:
+        if not self.isolated:
             arguments += ["--connect-to", str(self.connect_to)]
         daemon = self._python(identity, "coalmine_cli", *arguments)
         self.controllers.append(daemon)
@@ -412,6 +411,13 @@ def direct(configuration: Object, server: str, authority: bytes) -> Object:
         config = {"url": f"{server}{service.get('path', '/')}", "caBundle": base64.b64encode(authority).decode()}
         changed["webhooks"].append({**webhook, "clientConfig": config})
     return changed
+
+
+def _scratch() -> Path | None:
+    """A directory that goes away with whoever keeps us; None without one."""
+    if (isolation := isolate.current()) is not None:
+        return isolation.scratch
+    return kept.state if (kept := keep.current()) is not None else None
 
 
 async def listening(host: str, port: int) -> bool:

@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def plane(request: pytest.FixtureRequest) -> Callable[[Path], ControlPlane]:
-    """Makes the control plane. The real one's programs come from $KUBEBUILDER_ASSETS, else the cache, else are built."""
+    """Makes the control plane. The real one's programs come from $KUBEBUILDER_ASSETS or a cache."""
     if request.config.getoption("--control-plane") == "sandbox":
         return partial(SmallControlPlane, kubectl=find_kubectl(os.environ))
     assets = os.environ.get("KUBEBUILDER_ASSETS")

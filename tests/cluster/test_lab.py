@@ -619,16 +619,25 @@ def test_agent_killed_comes_back(lab: Lab, run: Any, namespace: str) -> None:
 
 
 LONELY = """
-import asyncio, subprocess, sys
+import asyncio, sys
+from functools import partial
 from pathlib import Path
+from coalmine_sandbox import isolate
 from coalmine_sandbox.lab import EXAMPLES, Lab
+from coalmine_sandbox.plane.real import RealControlPlane
+from coalmine_sandbox.plane.small import SmallControlPlane
 
 async def main():
-    async with Lab(Path(sys.argv[1]), pods="10.245.0.0/16") as lab:
+    kubectl = Path(sys.argv[1])
+    async with Lab(partial(RealControlPlane, kubectl.parent) if isolate.current() else SmallControlPlane) as lab:
         await lab.apply(EXAMPLES / "colorapi" / "manifests" / "deployment.yaml")
-        await lab.kubectl("rollout", "status", "deployment/colorapi")
-        subprocess.run(["ip", "address"], check=True)
-        print("up", flush=True)
+
+        async def five():
+            (one,) = (await lab.client.raw("GET", "/apis/apps/v1/deployments"))["items"]
+            return (one.get("status") or {}).get("availableReplicas") == 5
+
+        await lab.until(five, "five pods are there")
+        print(lab.state, flush=True)
         await asyncio.sleep(3600)
 
 asyncio.run(main())
@@ -636,16 +645,16 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def lonely(binaries: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A lab in namespaces of its own, seen from outside of them."""
+def lonely(lab: Lab, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Another lab, kept as this kind of control plane is kept, and its state directory."""
     program = tmp_path / "lonely.py"
     program.write_text(LONELY)
-    command = [sys.executable, "-m", "coalmine_sandbox.isolate", "--", sys.executable, str(program), str(binaries)]
+    kept = "isolate" if lab.isolated else "keep"
+    command = [sys.executable, "-m", f"coalmine_sandbox.{kept}", "--", sys.executable, str(program)]
+    command.append(str(lab.control_plane.kubectl))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = "".join(iter(process.stdout.readline, "up\n"))
-        assert told.count("inet 10.245.0.") == 5
-        yield process
+        yield process, Path(process.stdout.readline().strip())
         process.kill()
 
 
@@ -667,22 +676,23 @@ def family(root: int) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_everything_vanishes(lab: Lab, run: Any, lonely: subprocess.Popen[str], number: signal.Signals) -> None:
-    # a lab inside the lab: what this one sees of the other is its processes, and nothing else
+def test_everything_vanishes(
+    lab: Lab, run: Any, lonely: tuple[subprocess.Popen[str], Path], number: signal.Signals
+) -> None:
+    process, state = lonely
     mounts = Path("/proc/self/mountinfo").read_text()
-    processes = family(lonely.pid)
+    addresses = Path("/proc/net/fib_trie").read_text()
+    processes = family(process.pid)
     assert len(processes) > 10
-    descriptors = [os.pidfd_open(pid) for pid in processes]
-    lonely.send_signal(number)
-    lonely.wait()
+    process.send_signal(number)
+    process.wait()
 
     async def all_gone() -> bool:
         return not any(Path(f"/proc/{pid}").exists() for pid in processes)
 
     run(lab.until(all_gone, "every process of the other lab is gone"))
-    for descriptor in descriptors:
-        os.close(descriptor)
-    assert "10.245." not in subprocess.run(["ip", "address"], capture_output=True, text=True, check=True).stdout
+    assert not state.exists()
+    assert Path("/proc/net/fib_trie").read_text() == addresses
     assert Path("/proc/self/mountinfo").read_text() == mounts
     # this lab lives
     lab.check()

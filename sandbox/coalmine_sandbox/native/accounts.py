@@ -17,9 +17,9 @@ from coalmine.kube.resources import (
     name_of,
     namespace_of,
 )
-from coalmine_sandbox.native.claim import is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.informers import Informers, synced
+from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.work import Work, is_terminating
 
 _ACCOUNT: Final = "default"

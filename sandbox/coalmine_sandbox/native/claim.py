@@ -1,67 +1,15 @@
-"""Which objects a controller takes for its own: controller references and how they come and go.
-
-The rules are those of controller_ref_manager.go: an object with a controller belongs to that one,
-whatever its labels; the controller's own is released when its labels no longer match; one without
-a controller is adopted when they do, unless either of both is on its way out.
-"""
+"""Adopting and releasing: the writes by which a controller's objects become its own and cease to be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from coalmine.kube.client import STRATEGIC, NotFoundError
-from coalmine.kube.resources import Object, Resource, controller_of, labels_of, name_of, namespace_of, uid_of
+from coalmine.kube.resources import Object, Resource, name_of, namespace_of, uid_of
 from coalmine_sandbox.api.selectors import Selector
 from coalmine_sandbox.native.client import Api
+from coalmine_sandbox.native.owners import claims, controller_reference, is_deleting
 from coalmine_sandbox.native.work import AgainError
-
-
-class Claims(NamedTuple):
-    """What a look at the objects says: which are owned, which are to be adopted and which released."""
-
-    owned: list[Object]
-    adopt: list[Object]
-    release: list[Object]
-
-
-def is_deleting(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionTimestamp"))
-
-
-def controlled_by(obj: Object, owner: Object) -> bool:
-    """metav1.IsControlledBy."""
-    reference = controller_of(obj)
-    return reference is not None and reference["uid"] == uid_of(owner)
-
-
-def controller_reference(owner: Object) -> Object:
-    """metav1.NewControllerRef."""
-    return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": name_of(owner),
-        "uid": uid_of(owner),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
-def claims(owner: Object, selector: Selector | None, objects: Iterable[Object]) -> Claims:
-    """Sort `objects` of the owner's namespace. An empty selector matches nothing here."""
-    found = Claims([], [], [])
-    for obj in objects:
-        matches = selector is not None and bool(selector.requirements) and selector.matches(labels_of(obj))
-        if controller_of(obj) is not None:
-            if not controlled_by(obj, owner):
-                continue
-            if matches:
-                found.owned.append(obj)
-            elif not is_deleting(owner):
-                found.release.append(obj)
-        elif matches and not is_deleting(owner) and not is_deleting(obj):
-            found.adopt.append(obj)
-    return found
 
 
 async def claim(

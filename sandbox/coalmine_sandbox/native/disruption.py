@@ -23,11 +23,11 @@ from coalmine.kube.resources import (
 from coalmine_sandbox.api.kinds import BUDGETS
 from coalmine_sandbox.api.selectors import of_object
 from coalmine_sandbox.api.times import seconds_of, timestamp
-from coalmine_sandbox.native.claim import is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.deployment.sizes import replicas, scaled
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
+from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.pods import is_ready
 from coalmine_sandbox.native.work import Work
 

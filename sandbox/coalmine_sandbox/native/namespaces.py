@@ -9,10 +9,10 @@ from typing import Final
 
 from coalmine.kube.client import ApiError
 from coalmine.kube.resources import NAMESPACES, PODS, Object, Resource, name_of, uid_of
-from coalmine_sandbox.native.claim import is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.discovery import discover
 from coalmine_sandbox.native.informers import Informers, synced
+from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.work import Work
 
 _FINALIZER: Final = "kubernetes"

@@ -14,9 +14,9 @@ from typing import Any, Final
 from coalmine.kube.cache import Cache
 from coalmine.kube.client import ApiError
 from coalmine.kube.resources import PODS, Object, name_of, namespace_of, uid_of
-from coalmine_sandbox.native.claim import controller_reference, is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
+from coalmine_sandbox.native.owners import controller_reference, is_deleting
 from coalmine_sandbox.native.work import is_terminating
 
 #: BurstReplicas: at most so many pods of one owner are made or deleted in one look.

@@ -13,9 +13,9 @@ from coalmine.kube.cache import Key
 from coalmine.kube.client import STRATEGIC, NotFoundError
 from coalmine.kube.resources import NODES, PODS, Object, name_of, namespace_of, uid_of
 from coalmine_sandbox.api.times import timestamp
-from coalmine_sandbox.native.claim import is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.informers import Informers, synced
+from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.pods import is_terminal
 from coalmine_sandbox.native.work import Work
 

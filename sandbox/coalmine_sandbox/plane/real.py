@@ -36,7 +36,8 @@ class RealControlPlane(ControlPlane):
         """Raises DaemonError outside of the namespaces of `isolate`."""
         if isolate.current() is None:
             raise DaemonError(
-                "a real control plane needs namespaces of its own: run it by `python -m coalmine_sandbox.isolate -- ...`"
+                "a real control plane needs namespaces of its own: "
+                "run it by `python -m coalmine_sandbox.isolate -- ...`"
             )
         super().__init__(state, REAL)
         self._binaries = binaries
@@ -93,7 +94,7 @@ class RealControlPlane(ControlPlane):
 
     def _daemon(self, name: str, flags: list[str]) -> Daemon:
         environment = {"PATH": os.defpath, "GOGC": "200"}  # collects garbage half as often, for 100 MB
-        return Daemon(name, [str(self._binaries / name), *flags], self._logs / f"{name}.log", environment)
+        return Daemon(name, [str(self._binaries / name), *flags], self.state / "logs" / f"{name}.log", environment)
 
 
 async def _exists(client: Client, service_account: str) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from coalmine_sandbox import binaries, ground
-from coalmine_sandbox.keep.tied import tied
 from coalmine_sandbox.daemon import Daemon
+from coalmine_sandbox.keep.tied import tied
 from coalmine_sandbox.plane import ControlPlane
 
 _KUBECTL: Final = "kubectl"

@@ -12,7 +12,7 @@ from coalmine.kube.resources import annotations_of, uid_of
 from coalmine.model import names
 from coalmine.model.rollout import Phase, Status
 from coalmine_sandbox.lab import Lab
-from coalmine_sandbox.story.application import NAME, REPOSITORY, Application
+from coalmine_sandbox.story.application import REPOSITORY, Application
 from coalmine_sandbox.story.ledger import Step
 from coalmine_sandbox.story.traffic import Sample
 
@@ -198,7 +198,9 @@ class Tale:
     async def _set_image(self, release: str) -> str:
         """Set the image as a person does; the fingerprint of the new template."""
         done = await self._app.set_image(release)
-        self._promise(f"{self._app.tool} set image {release}: {done.stdout.strip() or done.stderr.strip()}", done.code == 0)
+        self._promise(
+            f"{self._app.tool} set image {release}: {done.stdout.strip() or done.stderr.strip()}", done.code == 0
+        )
         return await self._app.fingerprint()
 
     async def _ended(self, mark: str) -> Status:

@@ -144,13 +144,14 @@ class Recorder:
         self.note("end", {"promises": outcomes[0], "steps": outcomes[1], "requests": report.requests, "memory": memory})
 
 
-async def _record(control_plane: Path, pace: float) -> None:
+async def _record(pace: float) -> None:
     from coalmine_sandbox.demo import memory_of
     from coalmine_sandbox.lab import Lab
+    from coalmine_sandbox.plane.small import SmallControlPlane
     from coalmine_sandbox.story.tale import NAMESPACE, Tale
 
     recorder = Recorder()
-    async with Lab(control_plane) as lab:
+    async with Lab(SmallControlPlane) as lab:
         await lab.install()
         tale = Tale(lab, pace, time.monotonic, random.Random(), recorder.tell, recorder.watch)
         async with asyncio.TaskGroup() as group:
@@ -163,4 +164,4 @@ async def _record(control_plane: Path, pace: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_record(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(_record(float(sys.argv[1])))

@@ -11,7 +11,7 @@ from coalmine.kube.client import ApiError
 from coalmine.kube.resources import Object, name_of
 from coalmine_sandbox.api.selectors import Selector, of_object
 from coalmine_sandbox.api.times import timestamp
-from coalmine_sandbox.native.claim import claims
+from coalmine_sandbox.native.owners import claims
 from coalmine_sandbox.native.pod_control import pod_of, slow_start
 from coalmine_sandbox.native.replicaset.ranking import DELETION_COST, to_delete
 from coalmine_sandbox.native.replicaset.status import calculate, next_available

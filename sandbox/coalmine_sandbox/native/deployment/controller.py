@@ -21,7 +21,7 @@ from coalmine.kube.resources import (
 )
 from coalmine.model.condition import PROGRESSING
 from coalmine_sandbox.api.selectors import of_object
-from coalmine_sandbox.native.claim import claim, controlled_by
+from coalmine_sandbox.native.claim import claim
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.deployment import revisions, status
 from coalmine_sandbox.native.deployment.decide import (
@@ -34,6 +34,7 @@ from coalmine_sandbox.native.deployment.decide import (
 )
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
+from coalmine_sandbox.native.owners import controlled_by
 from coalmine_sandbox.native.work import Work, is_terminating
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from coalmine.kube.resources import REPLICA_SETS, Object, annotations_of, name_of, namespace_of, uid_of
 from coalmine.model.condition import PROGRESSING
 from coalmine.model.names import DESIRED_REPLICAS, POD_TEMPLATE_HASH, REVISION
-from coalmine_sandbox.native.claim import controller_reference, is_deleting
 from coalmine_sandbox.native.deployment import revisions, sizes, status
+from coalmine_sandbox.native.owners import controller_reference, is_deleting
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from coalmine.kube.resources import (
     namespace_of,
     uid_of,
 )
-from coalmine_sandbox.native.claim import is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.endpoints.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME, reconcile
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
+from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.work import Work
 
 

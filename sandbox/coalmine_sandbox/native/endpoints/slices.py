@@ -15,7 +15,7 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from coalmine.kube.resources import ENDPOINT_SLICES, Object, labels_of, name_of, namespace_of, uid_of
-from coalmine_sandbox.native.claim import controller_reference, is_deleting
+from coalmine_sandbox.native.owners import controller_reference, is_deleting
 from coalmine_sandbox.native.pods import is_native_sidecar, is_ready, is_terminal
 
 SERVICE_NAME: Final = "kubernetes.io/service-name"

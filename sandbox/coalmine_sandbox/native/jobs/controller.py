@@ -7,11 +7,11 @@ from collections.abc import Callable
 from coalmine.kube.cache import Key
 from coalmine.kube.resources import PODS, Object, controller_of, name_of, namespace_of, uid_of
 from coalmine_sandbox.api.kinds import JOBS
-from coalmine_sandbox.native.claim import controlled_by, is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
 from coalmine_sandbox.native.jobs.decide import decide, expires, finished
+from coalmine_sandbox.native.owners import controlled_by, is_deleting
 from coalmine_sandbox.native.pod_control import PodControl
 from coalmine_sandbox.native.work import Work
 

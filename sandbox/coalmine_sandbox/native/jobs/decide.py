@@ -12,7 +12,7 @@ from typing import Final
 
 from coalmine.kube.resources import Object
 from coalmine_sandbox.api.times import seconds_of, timestamp
-from coalmine_sandbox.native.claim import is_deleting
+from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.pods import condition, is_active, is_ready, is_terminating, phase
 
 #: DefaultJobPodFailureBackOff and MaxJobPodFailureBackOff.

@@ -17,10 +17,11 @@ from coalmine.kube.resources import (
     uid_of,
 )
 from coalmine_sandbox.api.selectors import of_object
-from coalmine_sandbox.native.claim import claim, controlled_by, is_deleting
+from coalmine_sandbox.native.claim import claim
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
+from coalmine_sandbox.native.owners import controlled_by, is_deleting
 from coalmine_sandbox.native.pod_control import BURST, PodControl
 from coalmine_sandbox.native.pods import is_active, is_terminating
 from coalmine_sandbox.native.replicaset.ranking import to_delete

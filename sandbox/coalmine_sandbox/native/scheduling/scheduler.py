@@ -10,10 +10,10 @@ from coalmine.kube.cache import Key
 from coalmine.kube.client import STRATEGIC, ApiError, ConflictError
 from coalmine.kube.resources import NODES, PODS, Object, name_of, namespace_of, uid_of
 from coalmine_sandbox.api.times import timestamp
-from coalmine_sandbox.native.claim import is_deleting
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, synced
+from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.pods import condition, is_terminal
 from coalmine_sandbox.native.scheduling.fit import free_share, misfits, why_nowhere
 from coalmine_sandbox.native.work import Work, is_terminating
