@@ -5,6 +5,7 @@ What they get is theirs: made from JSON for each of them, never shared with the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
@@ -116,7 +117,8 @@ class LocalApi:
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
-        await self._json("DELETE", resource.path(namespace, name), body)
+        with contextlib.suppress(NotFoundError):  # as the client over HTTP: gone already is no error
+            await self._json("DELETE", resource.path(namespace, name), body)
 
     async def raw(self, method: str, path: str, body: Any = None) -> Object:
         """One request to any path; `path` may carry a query."""

@@ -275,7 +275,10 @@ class App:
         await self.observed()
 
     async def next_second(self, name: str) -> None:
-        """What is created from now on is younger than a ReplicaSet: creationTimestamp counts seconds."""
+        """What is created from now on is younger than a ReplicaSet.
+
+        creationTimestamp counts seconds, and of one second the names decide which of two is the older.
+        """
         created = (await self.replica_set(name))["metadata"]["creationTimestamp"]
         probe = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "clock"}}
 

@@ -141,6 +141,7 @@ async def test_scaling_down_does_not_look_at_availability(app: App) -> None:
     await app.start(4)
     stable = await app.of("1")
     await app.hold("2", gated=True)
+    await app.next_second(stable)
     canary = await app.canary(4, ready=False)  # none is ready
     since = await app.version()
     await app.relabel(canary)
