@@ -22,6 +22,7 @@ from interceptor import Interceptor
 from releases import Stage, staged
 
 from coalmine.model.rollout import Phase
+from coalmine_sandbox.daemon import Daemon
 from coalmine_sandbox.lab import Lab
 
 pytestmark = pytest.mark.cluster
@@ -31,6 +32,7 @@ class Scene(NamedTuple):
     stage: Stage
     interceptor: Interceptor
     lab: Lab
+    controller: Daemon
 
 
 @contextlib.asynccontextmanager
@@ -42,7 +44,7 @@ async def set_up(lab: Lab) -> AsyncIterator[Scene]:
     async with interceptor.serving():
         controller = await lab.start_controller("troubled", server=interceptor.url)
         async with staged(lab, "chaos") as stage:
-            yield Scene(stage, interceptor, lab)
+            yield Scene(stage, interceptor, lab, controller)
         await controller.stop()
         lab.controllers.remove(controller)
 
@@ -114,6 +116,22 @@ def test_an_abort_in_trouble(scene: Scene, run: Any) -> None:
     run(story())
 
 
+@contextlib.asynccontextmanager
+async def tended(controller: Daemon) -> AsyncIterator[None]:
+    """The controller is started again when it ends, as in a cluster: it does when it can no longer renew its Lease."""
+
+    async def tend() -> None:
+        while True:
+            await controller.wait()
+            controller.start()
+
+    tending = asyncio.create_task(tend())
+    try:
+        yield
+    finally:
+        tending.cancel()
+
+
 async def answered(scene: Scene) -> None:
     """Returns after 5 seconds' worth of answers: longer than the controller's lease lasts, so that it has to take
     the lead anew."""
@@ -138,7 +156,11 @@ def test_the_api_server_is_killed_and_comes_back(scene: Scene, run: Any, step: i
         apiserver.start()
         await scene.lab.control_plane.api_ready()
 
-    run(scene.stage.good_release(meanwhile))
+    async def story() -> None:
+        async with tended(scene.controller):
+            await scene.stage.good_release(meanwhile)
+
+    run(story())
 
 
 def test_the_api_server_stands_still(scene: Scene, run: Any) -> None:
@@ -153,4 +175,8 @@ def test_the_api_server_stands_still(scene: Scene, run: Any) -> None:
         finally:
             apiserver.send(signal.SIGCONT)
 
-    run(scene.stage.good_release(meanwhile))
+    async def story() -> None:
+        async with tended(scene.controller):
+            await scene.stage.good_release(meanwhile)
+
+    run(story())
