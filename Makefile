@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # tests mostly wait: for probes, pauses, pods that end
 WORKERS ?= 3
 
-.PHONY: demo demo-real test check test-cluster recording lock clean
+.PHONY: demo demo-real test check binaries test-cluster recording lock clean
 
 demo: $(READY) ## the article's story, live, on a small Kubernetes of its own
 	@$(BIN)/coalmine demo $(ARGS)
@@ -26,8 +26,10 @@ check: $(READY) ## style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-cluster: $(READY) ## the tests of the cluster on Kubernetes' own control plane, in namespaces; needs root
-	$(BIN)/python -m coalmine_sandbox binaries >/dev/null
+binaries: $(READY) ## Kubernetes' own control plane: found, or built once with Go into the user's cache
+	$(BIN)/python -m coalmine_sandbox binaries
+
+test-cluster: binaries ## the tests of the cluster on Kubernetes' own control plane, in namespaces; needs root
 	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/pytest tests/cluster --control-plane=real --timeout=600 $(ARGS)
 
 recording: $(READY) ## the pictures of the README, from a real run
