@@ -15,13 +15,15 @@ from coalmine_sandbox.lab import Lab
 from coalmine_sandbox.story.application import Application
 
 PACE = 2.0
+#: Requests a second: several of these tests run beside each other on two cores.
+RATE = 100.0
 
 
 class Stage:
     """The application in a namespace, with its user, across the tests of a module."""
 
     def __init__(self, lab: Lab, namespace: str) -> None:
-        self.app = Application(lab, namespace, time.monotonic, random.Random(1))
+        self.app = Application(lab, namespace, time.monotonic, random.Random(1), rate=RATE)
 
     def next_release(self) -> str:
         """A good release that is not deployed."""

@@ -41,12 +41,16 @@ class Application:
         clock: Callable[[], float],
         dice: random.Random,
         watch: Callable[[Status], None] = lambda _: None,
+        *,
+        rate: float = RATE,
     ) -> None:
+        """`rate` is what its user sends, in requests a second."""
         self.lab = lab
         self.namespace = namespace
         self.traffic: Traffic | None = None
         self._clock = clock
         self._dice = dice
+        self._rate = rate
         self._follower = Follower(lab.client, namespace, NAME, clock, watch)
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,7 +71,7 @@ class Application:
         await self.until(lambda s: s.phase.value == "Healthy" and s.replicas.available == s.replicas.desired > 0)
         if user and self._group is not None:
             address = await self.lab.service_address(self.namespace, NAME, 80)
-            self.traffic = Traffic(*address, RATE, self._clock, self._dice)
+            self.traffic = Traffic(*address, self._rate, self._clock, self._dice)
             self._tasks.append(self._group.create_task(self.traffic.run()))
 
     @property
