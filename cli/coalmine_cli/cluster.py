@@ -118,4 +118,6 @@ def sentence(error: Exception) -> str:
             return f"{error}; check that the cluster runs and is the one that you mean (--context, --kubeconfig)"
         if error.status == 401:
             return f"the API server does not know who you are ({error}): log in again, or check the kubeconfig"
+        if error.status == 403 and "denied the request" not in error.message:  # those are an admission webhook's
+            return f"{error}; ask who runs the cluster for this right, or name another context: --context"
     return " ".join(str(error).split())  # a YAML error has several lines

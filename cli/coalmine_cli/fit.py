@@ -1,19 +1,10 @@
-"""Text on a terminal: how wide it is, what of it may be shown, and how it is cut.
-
-Pure. Cluster objects are written by others: what is no printable character (an escape sequence in an
-image or a reason) is shown as a question mark and never reaches the terminal.
-"""
+"""Text on a terminal: how wide it is, and how it is cut. Pure."""
 
 from __future__ import annotations
 
 import unicodedata
 
 from coalmine_cli.terminal import Line, Span
-
-
-def clean(text: str) -> str:
-    """`text` without what a terminal would act on."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def columns(text: str) -> int:

@@ -36,7 +36,7 @@ class Follower:
     """Sources in one namespace, or in all (None)."""
 
     def __init__(self, client: Client, namespace: str | None, pause: Callable[[float], Awaitable[None]]) -> None:
-        self.changed = asyncio.Event()
+        self._changed = asyncio.Event()
         self._client = client
         self._namespace = namespace
         self._pause = pause
@@ -57,9 +57,14 @@ class Follower:
         """Why what is known may be old; "" when it is not."""
         return next((s.trouble for s in self._sources if s.trouble), "")
 
+    async def change(self) -> None:
+        """Wait inside `followed` until something has changed since the last call."""
+        await self._changed.wait()
+        self._changed.clear()
+
     @contextlib.asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
-        """Keep the sources up to date inside the block; `changed` is set after each change.
+        """Keep the sources up to date inside the block.
 
         Raises what the watches or the block raise, unwrapped.
         """
@@ -87,7 +92,7 @@ class Follower:
                 if not source.version:
                     await self._list(source)
                     source.trouble = ""
-                    self.changed.set()
+                    self._changed.set()
                 await self._watch(source)
             except GoneError:
                 source.version = ""
@@ -96,7 +101,7 @@ class Follower:
                     raise  # it will not go away: forbidden, for example
                 source.version = ""
                 source.trouble = str(error)
-                self.changed.set()
+                self._changed.set()
                 await self._pause(_AGAIN_SECONDS)
 
     async def _watch(self, source: Source) -> None:
@@ -112,7 +117,7 @@ class Follower:
                 source.objects.pop(uid, None)
             else:
                 source.objects[uid] = event.object
-            self.changed.set()
+            self._changed.set()
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coalmine_cli.call import DONE, Call, Verbs, add_name, add_output, add_verb
 from coalmine_cli.output import document, is_text
+from coalmine_cli.terminal import Line, Span, Troubles, clean
 
 if TYPE_CHECKING:
     from coalmine.model.view import View
@@ -22,8 +23,8 @@ def declare(verbs: Verbs) -> None:
         "rollout",
         run,
         about="show a rollout with its revisions, pods and analysis",
-        more="With -w it goes on until Ctrl-C, which is no failure (exit code 0): a terminal is redrawn, "
-        "otherwise a block (with -o json a line, with -o yaml a document) is written for each change.",
+        more="With -w it goes on until Ctrl-C, which is no failure (exit code 0): a terminal is redrawn, the tree as "
+        "far as it fits, otherwise a block (with -o json a line, with -o yaml a document) is written for each change.",
         aliases=("ro", "rollouts"),
     )
     add_name(parser)
@@ -62,34 +63,27 @@ def _show(view: View, call: Call) -> None:
 
 async def _redraw(picture: Picture, call: Call) -> None:
     from coalmine_cli.render import screen
-    from coalmine_cli.terminal import Span
 
-    view = picture.view()
-    with call.terminal.redrawn() as draw:
+    view, terminal = picture.view(), call.terminal
+    with terminal.redrawn() as draw:
         while True:
-            lines = screen(view, call.clock(), call.terminal.width)
-            if picture.trouble:
-                lines += [(), (Span(picture.trouble, "bad"),)]
-            draw(lines)
+            trouble: list[Line] = [(), (Span(clean(picture.trouble), "bad"),)] if picture.trouble else []
+            rows = terminal.height and terminal.height - len(trouble)
+            draw([*screen(view, call.clock(), terminal.width, rows), *trouble])
             try:
                 async with asyncio.timeout(_REDRAW_SECONDS):
-                    await picture.changed.wait()
+                    await picture.change()
             except TimeoutError:
                 continue
-            picture.changed.clear()
             view = _latest(picture, view)
 
 
 async def _write_blocks(picture: Picture, call: Call) -> None:
-    shown, trouble = picture.view(), ""
+    shown, troubles = picture.view(), Troubles(call.terminal)
     _show(shown, call)
     while True:
-        await picture.changed.wait()
-        picture.changed.clear()
-        if picture.trouble != trouble:
-            trouble = picture.trouble
-            if trouble:
-                call.terminal.warn(trouble)
+        await picture.change()
+        troubles.tell(picture.trouble)
         view = _latest(picture, shown)
         if view != shown:
             shown = view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,9 +62,8 @@ async def run(call: Call) -> int:
 
 
 def _line(finding: Finding) -> Line:
-    from coalmine_cli.fit import clean
     from coalmine_cli.linting.findings import Severity
-    from coalmine_cli.terminal import Span
+    from coalmine_cli.terminal import Span, clean
 
     where, severity, what = finding.text.partition(f": {finding.severity.value}: ")
     style = "bad" if finding.severity is Severity.ERROR else "warning"
@@ -89,30 +89,43 @@ def _manifests(names: Sequence[str], stdin: TextIO | None) -> Iterator[Manifest 
     from coalmine_cli.linting.manifests import MAX_FILE, Fault, read
 
     for file in _files(names):
-        if file == _STDIN:
-            if stdin is None:
-                raise SpecError("-f -", "there is no standard input", "name a file")
-            yield from read("<stdin>", stdin.read(MAX_FILE + 1))
-            continue
+        shown = "<stdin>" if file == _STDIN else file
         try:
-            with open(file, encoding="utf-8-sig") as stream:
+            with _opened(file, stdin) as stream:
                 text = stream.read(MAX_FILE + 1)
         except UnicodeDecodeError:
-            yield Fault(file, 1, "the file is not UTF-8; write it in UTF-8")
+            yield Fault(shown, 1, "the file is not UTF-8; write it in UTF-8")
         except OSError as error:
-            raise SpecError("-f", f"{file} cannot be read: {error.strerror}", "name a file that can") from error
+            raise _unreadable(error, shown) from error
         else:
-            yield from read(file, text)
+            yield from read(shown, text)
+
+
+def _opened(file: str, stdin: TextIO | None) -> contextlib.AbstractContextManager[TextIO]:
+    if file != _STDIN:
+        return open(file, encoding="utf-8-sig")
+    if stdin is None:
+        raise SpecError("-f -", "there is no standard input", "name a file")
+    return contextlib.nullcontext(stdin)
+
+
+def _unreadable(error: OSError, name: str) -> SpecError:
+    return SpecError("-f", f"{name or repr(name)} cannot be read: {error.strerror}", "name a file or folder that can")
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that is passed over would look as if nothing were wrong in it."""
+    raise _unreadable(error, str(error.filename)) from error
 
 
 def _files(names: Sequence[str]) -> Iterator[str]:
     """The files, those of folders in the order of their names; hidden ones are passed over."""
     count = 0
     for name in dict.fromkeys(names):
-        if name == _STDIN or not Path(name).is_dir():
+        if name == _STDIN or not os.path.isdir(name):
             yield name
             continue
-        for folder, below, files in os.walk(name):
+        for folder, below, files in os.walk(name, onerror=_refuse):
             below[:] = sorted(f for f in below if not f.startswith("."))
             for file in sorted(files):
                 if Path(file).suffix.lower() in _SUFFIXES and not file.startswith("."):

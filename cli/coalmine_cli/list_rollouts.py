@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coalmine_cli.call import DONE, REFUSED, Call, Verbs, add_output, add_verb
 from coalmine_cli.output import document
+from coalmine_cli.terminal import Span, Troubles, clean
 
 if TYPE_CHECKING:
     from coalmine.model.view import View
@@ -109,17 +110,14 @@ def _table(views: Sequence[View], call: Call, width: int | None, least: Sequence
 
 
 async def _redraw(seen: _Rollouts, call: Call) -> None:
-    from coalmine_cli.terminal import Span
-
     with call.terminal.redrawn() as draw:
         while True:
             views, troubles = seen.views()
             shown = _table(views, call, call.terminal.width)
             for trouble in filter(None, (seen.follower.trouble, *troubles)):
-                shown += [(), (Span(trouble, "bad"),)]
+                shown += [(), (Span(clean(trouble), "bad"),)]
             draw(shown)
-            await seen.follower.changed.wait()
-            seen.follower.changed.clear()
+            await seen.follower.change()
 
 
 async def _write_changes(seen: _Rollouts, call: Call) -> None:
@@ -128,15 +126,11 @@ async def _write_changes(seen: _Rollouts, call: Call) -> None:
     from coalmine_cli.table import widths
 
     known: dict[Key, View] = {}
-    told: list[str] = []
+    told = Troubles(call.terminal)
     least: list[int] = []
     while True:
         views, troubles = seen.views()
-        troubles = [t for t in (seen.follower.trouble, *troubles) if t]
-        for trouble in troubles:
-            if trouble not in told:
-                call.terminal.warn(trouble)
-        told = troubles
+        told.tell(seen.follower.trouble, *troubles)
         now = by_key(views)
         changed, gone = changes(known, now)
         if call.arguments.output in ("text", "wide") and changed:
@@ -153,8 +147,7 @@ async def _write_changes(seen: _Rollouts, call: Call) -> None:
             else:
                 call.terminal.warn(f"the rollout {one.name} in namespace {one.namespace} is gone")
         known = now
-        await seen.follower.changed.wait()
-        seen.follower.changed.clear()
+        await seen.follower.change()
 
 
 def _tell(changed: Sequence[View], call: Call) -> None:

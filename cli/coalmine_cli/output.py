@@ -1,7 +1,8 @@
 """What is shown, as a document for programs: ``-o json`` and ``-o yaml``.
 
 Rules: one document for a call; while something is followed, a JSON line or a YAML document for each
-change. The keys are the same in both, in the same order, and are not taken away in a later version.
+change. The keys are the same in both, in the same order, and are not taken away in a later version. It is ASCII, with
+escapes for all else: no stream's encoding can spoil it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coalmine_cli.call import Call
+from coalmine_cli.terminal import clean
 
 
 def is_text(call: Call) -> bool:
@@ -21,18 +23,18 @@ def is_text(call: Call) -> bool:
 def document(call: Call, fields: Mapping[str, Any], *, one_of_many: bool = False) -> None:
     """Show `fields` in the format that the call asks for."""
     if call.arguments.output == "json":
-        call.terminal.say(json.dumps(fields, indent=None if one_of_many else 2, ensure_ascii=False))
+        call.terminal.say(json.dumps(fields, indent=None if one_of_many else 2))
         return
     import yaml  # a tenth of a second: only for who wants it
 
-    text = yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.safe_dump(dict(fields), sort_keys=False, width=120)
     call.terminal.say(("---\n" if one_of_many else "") + text.rstrip("\n"))
 
 
 def told(call: Call, namespace: str, action: str, sentence: str, *, changed: bool = True) -> None:
     """What a verb that writes has done: its sentence, or the document of it."""
     if is_text(call):
-        call.terminal.say(sentence)
+        call.terminal.say("\n".join(map(clean, sentence.split("\n"))))
         return
     name = call.arguments.name
     document(call, {"name": name, "namespace": namespace, "action": action, "changed": changed, "message": sentence})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -34,10 +33,9 @@ class Picture:
             self._pods.labels = selector_text(deployment["spec"]["selector"])
             await self._follower.read(self._pods, self._replica_sets, self._runs)
 
-    @property
-    def changed(self) -> asyncio.Event:
-        """Set after each change inside `followed`."""
-        return self._follower.changed
+    async def change(self) -> None:
+        """Wait inside `followed` until something has changed since the last call."""
+        await self._follower.change()
 
     @property
     def trouble(self) -> str:

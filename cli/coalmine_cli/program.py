@@ -33,13 +33,16 @@ from coalmine_cli.terminal import Terminal
 _EPILOG = f"""\
 components (each has its own --help):
   demo                the whole story on this machine, for a person to watch
+  sandbox up|status|down
+                      a small Kubernetes on this machine, to try things on
   webhook, controller, proxy
                       the processes of an installation
 
 exit codes:
-  {DONE}    done; status: Healthy; lint: nothing that would be refused; get -w, list -w: ended by Ctrl-C
-  {REFUSED}    refused or failed, with the reason on stderr; status: Degraded, or the time is over;
-       lint: something would be refused
+  {DONE}    done; status: Healthy; lint: nothing that would be refused;
+       get -w, list -w: ended by Ctrl-C
+  {REFUSED}    refused or failed, with the reason on stderr; status: Degraded, or the
+       time is over; lint: something would be refused
   {USAGE}    wrong usage
   {INTERRUPTED}  ended by Ctrl-C
 

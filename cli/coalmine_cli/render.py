@@ -3,21 +3,22 @@
 Pure. Rules:
 - Same view, same time, same width: same lines. They never exceed the width, so that no terminal
   wraps them and tears the tree apart. Where it is too narrow, the column KIND goes first (the
-  symbols tell it), then names lose their middles, then line ends are cut.
+  symbols tell it), then names lose their middles, then AGE goes, then line ends are cut.
 - What comes from cluster objects goes through `clean`.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from coalmine.model.durations import short
 from coalmine.model.view import PHASE_MARKS, Count, Kind, Mark, Node, View
-from coalmine_cli.fit import clean, columns, cut, padded, shortened, text_of
-from coalmine_cli.terminal import Line, Span
+from coalmine_cli.fit import columns, cut, padded, shortened, text_of
+from coalmine_cli.prune import pruned
+from coalmine_cli.terminal import Line, Span, clean
 
 ICONS: Final = {
     Mark.GOOD: "✔",
@@ -37,8 +38,9 @@ SYMBOLS: Final = {
 }
 #: Width of the header's labels, as Argo's.
 _LABELS: Final = 17
-#: Names are not shortened below this many characters: a pod's own suffix must stay readable.
-_SHORTEST_NAME: Final = 12
+#: Names are not shortened below this many characters: a pod's own suffix must stay readable. One more, and the
+#: roles of ReplicaSets had no room in a terminal of 40 columns.
+_SHORTEST_NAME: Final = 11
 _GAP: Final = 2
 
 
@@ -53,9 +55,12 @@ class _Row:
     styles: tuple[str, str] = ("", "")  # of the status, of the info
 
 
-def screen(view: View, now: float, width: int | None = None) -> list[Line]:
-    """All lines; `now` is a Unix time, `width` the terminal's columns or None."""
-    lines = [*_header(view, width), (), *_tree(view.tree, now, width)]
+def screen(view: View, now: float, width: int | None = None, rows: int | None = None) -> list[Line]:
+    """All lines; `now` is a Unix time, `width` the terminal's columns or None. With `rows` the tree is pruned until
+    that many lines hold it all, as far as that goes."""
+    header = [*_header(view, width), ()]
+    root = view.tree if rows is None else pruned(view.tree, rows - len(header) - 1)
+    lines = [*header, *_tree(root, now, width)]
     return lines if width is None else [cut(line, width) for line in lines]
 
 
@@ -104,11 +109,16 @@ def _wrapped(message: str, width: int | None) -> list[str]:
 def _tree(root: Node, now: float, width: int | None) -> list[Line]:
     heading = _Row("", "NAME", "KIND", "STATUS", "AGE", "INFO", ("label", "label"))
     rows = [heading, *_rows(root, "", "", now)]
-    lines = _table(rows, kinds=True)
+    lines = _table(rows)
     if width is not None and _widest(lines) > width:
-        excess = _widest(_table(rows, kinds=False)) - width
-        longest = max(len(r.branch) + len(r.name) for r in rows)
-        lines = _table(rows if excess <= 0 else _shortened(rows, longest - excess), kinds=False)
+        rows = [replace(r, kind="") for r in rows]
+        excess = _widest(_table(rows)) - width
+        if excess > 0:
+            longest = max(len(r.branch) + len(r.name) for r in rows)
+            rows = _shortened(rows, longest - excess)
+        lines = _table(rows)
+        if _widest(lines) > width:
+            lines = _table([replace(r, age="") for r in rows])
     return lines
 
 
@@ -127,21 +137,27 @@ def _rows(node: Node, branch: str, below: str, now: float) -> Iterator[_Row]:
         yield from _rows(child, below + ("└──" if last else "├──"), below + ("   " if last else "│  "), now)
 
 
-def _table(rows: Sequence[_Row], *, kinds: bool) -> list[Line]:
-    names = max(len(r.branch) + len(r.name) for r in rows) + _GAP
-    kind = max(len(r.kind) for r in rows) + _GAP if kinds else 0
-    statuses = max(columns(r.status) for r in rows) + _GAP
-    ages = max(len(r.age) for r in rows) + _GAP
+def _table(rows: Sequence[_Row]) -> list[Line]:
+    """The rows in columns; one that is empty in all of them takes no room."""
+    names = _column(f"{r.branch}{r.name}" for r in rows)
+    kinds = _column(r.kind for r in rows)
+    statuses = _column(r.status for r in rows)
+    ages = _column(r.age for r in rows)
     return [
         (
-            Span(f"{r.branch}{r.name}".ljust(names)),
-            Span(r.kind.ljust(kind) if kinds else ""),
+            Span(padded(f"{r.branch}{r.name}", names)),
+            Span(padded(r.kind, kinds)),
             Span(padded(r.status, statuses), r.styles[0]),
-            Span(r.age.ljust(ages)),
+            Span(padded(r.age, ages)),
             Span(r.info, r.styles[1]),
         )
         for r in rows
     ]
+
+
+def _column(cells: Iterable[str]) -> int:
+    widest = max(columns(cell) for cell in cells)
+    return widest + _GAP if widest else 0
 
 
 def _widest(lines: Sequence[Line]) -> int:

@@ -39,14 +39,13 @@ async def run(call: Call) -> int:
         deployment = await cluster.deployment(name)
         check(deployment)
         before, after = await template.write(cluster, deployment, lambda raw: restarted(raw, stamp))
-        sentence = f"deployment.apps/{name} restarted\n{consequence(before, after)}"
+        sentence = f"deployment.apps/{name} restarted\n{template.consequence(before, after)}"
         told(call, cluster.namespace, "restart", sentence)
     return DONE
 
 
 def check(deployment: Mapping[str, Any]) -> None:
     """Raises SpecError when a restart would not do what a person expects of it."""
-    template.refuse_in_handover(deployment)
     name, failed = deployment["metadata"]["name"], (deployment["metadata"].get("annotations") or {}).get(FAILED)
     if failed is not None and failed == fingerprint(deployment["spec"]["template"]):
         raise SpecError(
@@ -62,11 +61,3 @@ def restarted(raw: Mapping[str, Any], stamp: str) -> dict[str, Any]:
     metadata = made["metadata"] = dict(made.get("metadata") or {})
     metadata["annotations"] = {**(metadata.get("annotations") or {}), RESTARTED_AT: stamp}
     return made
-
-
-def consequence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What the webhook made of it, and of the canary that was there."""
-    text = template.consequence(before, after)
-    if template.is_held(before) and template.is_held(after):
-        text += "; the canary before it starts again at the first step"
-    return text

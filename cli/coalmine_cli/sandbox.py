@@ -1,22 +1,27 @@
 """`sandbox up|status|down`: a small Kubernetes on this machine, to try things on.
 
-Exit codes as everywhere: 0 done (for `status`: it is up and whole), 1 not, 2 usage.
+Exit codes as everywhere: 0 done (for `status`: it is up and whole), 1 not, 2 usage, 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from coalmine_cli.call import DONE, REFUSED
+from coalmine_cli.call import DONE, INTERRUPTED, REFUSED
 
 if TYPE_CHECKING:
+    from coalmine_cli.sandbox_screen import Deployment
     from coalmine_sandbox.standing import Standing
 
+#: What the API server of this machine may take to tell of the Deployments, in seconds.
+_PATIENCE: Final = 5.0
 _IMAGES: Final = """\
 The sandbox cannot run container images: a file maps patterns of their names to commands on this machine.
 
@@ -39,8 +44,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         return int(arguments.run(arguments, environ))
     except (KeepError, OSError) as error:
-        print(f"coalmine sandbox: {error}", file=sys.stderr)
-        return REFUSED
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("coalmine sandbox: ended by Ctrl-C; `coalmine sandbox status` tells what is there", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,9 +56,18 @@ def _parser() -> argparse.ArgumentParser:
         description="A small Kubernetes on this machine, with Coalmine installed: no cluster, no root, no container "
         "engine. It has one node, which runs pods as processes on loopback addresses.",
     )
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where it keeps everything, for a second sandbox beside the first: a directory that is empty or does not "
+        "exist; it goes away with the sandbox",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     up = verbs.add_parser(
         "up",
+        parents=[place],
         help="start it, and say how to use it",
         epilog=_IMAGES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -61,8 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--empty", action="store_true", help="without the example application")
     up.set_defaults(run=_up)
-    verbs.add_parser("status", help="what runs, and where").set_defaults(run=_status)
-    verbs.add_parser("down", help="end it; nothing is left").set_defaults(run=_down)
+    status = verbs.add_parser("status", parents=[place], help="what runs, and where")
+    status.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default: text")
+    status.set_defaults(run=_status)
+    verbs.add_parser("down", parents=[place], help="end it; nothing is left").set_defaults(run=_down)
     return parser
 
 
@@ -70,83 +88,107 @@ def _up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from coalmine.model.errors import SpecError
     from coalmine_sandbox import standing
     from coalmine_sandbox.node.images import Images
-    from coalmine_sandbox.plane.small import find_kubectl
 
-    state = standing.directory()
-    if standing.Standing.read(state) is not None:
+    state = standing.directory(arguments.state)
+    if (found := standing.Standing.read(state)) is not None:
+        if arguments.images or arguments.empty:
+            return _refuse(
+                "a sandbox is up already, and keeps what it was started with: end it with "
+                f"`{_command('down', arguments)}`, or start another one with --state DIR"
+            )
         print("A sandbox is up already.\n")
-        return _tell(state, environ)
+        return _tell(found, arguments, environ)
     try:
         Images.load(arguments.images)
     except SpecError as error:
-        print(f"coalmine sandbox: {error}", file=sys.stderr)
-        return REFUSED
+        return _refuse(str(error))
     print("starting the sandbox ...", file=sys.stderr, flush=True)
-    kubectl = find_kubectl(environ)
-    status = standing.up(state, arguments.images, example=not arguments.empty, kubectl=kubectl)
-    return status or _tell(state, environ)
+    status = standing.up(state, arguments.images, example=not arguments.empty)
+    found = standing.Standing.read(state)
+    if status or found is None:
+        return _refuse("the sandbox did not come up; nothing is left of it")
+    return _tell(found, arguments, environ)
 
 
-def _status(_: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from coalmine_sandbox import standing
 
-    return _tell(standing.directory(), environ)
+    state = standing.directory(arguments.state)
+    found = standing.Standing.read(state)
+    if found is not None:
+        return _tell(found, arguments, environ)
+    if arguments.output == "json":
+        print('{"up": false}')
+    elif standing.starting(state):
+        print("The sandbox is starting: ask again in a moment.")
+    else:
+        print(f"No sandbox is up: `{_command('up', arguments)}` starts one.")
+    return REFUSED
 
 
-def _down(_: argparse.Namespace, __: Mapping[str, str]) -> int:
+def _down(arguments: argparse.Namespace, _: Mapping[str, str]) -> int:
     from coalmine_sandbox import keep, standing
 
-    if keep.end(standing.directory()):
+    if keep.end(standing.directory(arguments.state)):
         print("The sandbox is gone.")
     else:
         print("There was no sandbox.")
     return DONE
 
 
-def _tell(state: Path, environ: Mapping[str, str]) -> int:
-    from coalmine_sandbox.standing import Standing
+def _tell(found: Standing, arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Show it; REFUSED when a part of it does not run."""
+    import asyncio
+    import json
 
-    found = Standing.read(state)
-    if found is None:
-        print("No sandbox is up: `coalmine sandbox up` starts one.")
-        return REFUSED
-    print("\n".join(_lines(found, environ)))
-    return DONE
-
-
-def _lines(found: Standing, environ: Mapping[str, str]) -> list[str]:
+    from coalmine_cli import sandbox_screen
     from coalmine_sandbox.connect import places
     from coalmine_sandbox.daemon import resident
-    from coalmine_sandbox.plane.small import find_kubectl
 
-    services = places(Path(found.connect_to))
-    lines = [f"The sandbox is up, since {_ago(time.time() - found.since)}.", "", "Processes:"]
-    for one in found.components:
-        restarts = f"  started again {one.restarts} times" if one.restarts else ""
-        lines.append(f"  {one.name:<15} {resident(one.pid) >> 20:>4} MB  {one.log}{restarts}")
-    lines += ["", "Services:"]
-    lines += [f"  {name + '.' + namespace:<24} port {port:<6} at {address}:{actual}"
-              for name, namespace, port, address, actual in services]  # fmt: skip
-    example = next((s for s in services if s[:2] == ("colorapi", "default")), None)
-    lines += ["", "To use it:", f"  export KUBECONFIG={found.kubeconfig}"]
-    program = "kubectl" if find_kubectl(environ) else "coalmine"
-    if example is None:
-        lines += [f"  {'kubectl get pods' if program == 'kubectl' else 'coalmine list rollouts'}"]
+    shown = sandbox_screen.Sandbox(
+        standing=found,
+        memory={one.name: resident(one.pid) for one in found.components},
+        services=tuple(places(Path(found.connect_to))),
+        deployments=asyncio.run(_deployments(found.kubeconfig)),
+    )
+    if getattr(arguments, "output", "text") == "json":
+        print(json.dumps(sandbox_screen.document(shown), indent=2))
     else:
-        url = f"http://{example[3]}:{example[4]}/"
-        what = "deployment/colorapi" if program == "kubectl" else "colorapi"
-        image = "colorapi=particule/simplecolorapi"
-        lines += [
-            "",
-            "Three things to try:",
-            f"  {program} set image {what} {image}:2.0     # a good release; 3.0 is a bad one",
-            "  coalmine get rollout colorapi -w           # watch it come up",
-            f"  while sleep 0.1; do curl -s {url}; echo; done     # what its users get meanwhile",
-        ]
-    return [*lines, "", "`coalmine sandbox down` ends it; nothing is left."]
+        path = environ.get("PATH")
+        ours = Path(sys.executable).with_name("coalmine")
+        on_path = shutil.which("coalmine", path=path)
+        means = sandbox_screen.Means(
+            folder=None if on_path and ours.exists() and ours.samefile(on_path) else str(ours.parent),
+            kubectl=shutil.which("kubectl", path=path) is not None,
+            down=_command("down", arguments),
+        )
+        print("\n".join(sandbox_screen.lines(shown, means, time.time())))
+    return DONE if shown.whole else REFUSED
 
 
-def _ago(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+async def _deployments(kubeconfig: str) -> tuple[Deployment, ...] | None:
+    """Those of all namespaces; None while the API server does not tell."""
+    import asyncio
+
+    from coalmine.kube.client import Client
+    from coalmine.kube.resources import DEPLOYMENTS
+    from coalmine.model.errors import RemoteError
+    from coalmine_cli.sandbox_screen import Deployment
+
+    try:
+        async with asyncio.timeout(_PATIENCE), await Client.connect(kubeconfig) as client:
+            found, _ = await client.list(DEPLOYMENTS)
+    except (RemoteError, TimeoutError):
+        return None
+    return tuple(Deployment.of(obj) for obj in found)
+
+
+def _command(verb: str, arguments: argparse.Namespace) -> str:
+    """This verb of ours for the same sandbox."""
+    where = "" if arguments.state is None else f" --state {shlex.quote(str(arguments.state))}"
+    return f"coalmine sandbox {verb}{where}"
+
+
+def _refuse(sentence: str) -> int:
+    print(f"coalmine sandbox: {sentence}", file=sys.stderr)
+    return REFUSED

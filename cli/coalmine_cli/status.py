@@ -11,6 +11,7 @@ from coalmine.model.errors import SpecError
 from coalmine.model.rollout import Phase
 from coalmine_cli.call import DONE, REFUSED, Call, Verbs, add_name, add_output, add_verb
 from coalmine_cli.output import document, is_text
+from coalmine_cli.terminal import Troubles, clean
 
 if TYPE_CHECKING:
     from coalmine.kube.resources import Object
@@ -96,14 +97,10 @@ async def run(call: Call) -> int:
 
 
 async def _wait(picture: Picture, told: Verdict, call: Call, namespace: str) -> int:
-    trouble = ""
+    troubles = Troubles(call.terminal)
     while told.exit_code is None:
-        await picture.changed.wait()
-        picture.changed.clear()
-        if picture.trouble != trouble:
-            trouble = picture.trouble
-            if trouble:
-                call.terminal.warn(trouble)
+        await picture.change()
+        troubles.tell(picture.trouble)
         now = verdict(picture.deployment, picture.rollout)
         if now != told:
             told = now
@@ -113,7 +110,7 @@ async def _wait(picture: Picture, told: Verdict, call: Call, namespace: str) -> 
 
 def _tell(what: Verdict, call: Call, namespace: str) -> None:
     if is_text(call):
-        call.terminal.say(str(what))
+        call.terminal.say(clean(str(what)))
         return
     fields = {"name": call.arguments.name, "namespace": namespace, "phase": what.phase.value, "message": what.message}
     document(call, fields, one_of_many=call.arguments.watch)

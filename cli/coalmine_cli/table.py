@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from coalmine_cli.fit import clean, columns, cut, padded, shortened, text_of
-from coalmine_cli.terminal import Line, Span
+from coalmine_cli.fit import columns, cut, padded, shortened, text_of
+from coalmine_cli.terminal import Line, Span, clean
 
 _GAP: Final = 2
 _SHORTEST_NAME: Final = 12

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.fingerprint import fingerprint
-from coalmine.model.names import CANARY, FAILED, HANDOVER, HOLD
+from coalmine.model.names import CANARY, FAILED, HOLD
 from coalmine.model.reasons import Reason, say
 
 if TYPE_CHECKING:
@@ -26,14 +26,17 @@ _TRIES: Final = 5
 def consequence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """What the webhook made of it, read off the Deployment as it was stored."""
     name, spec = after["metadata"]["name"], after["spec"]
-    annotations = after["metadata"].get("annotations") or {}
+    was, annotations = (one["metadata"].get("annotations") or {} for one in (before, after))
     if CANARY not in annotations:
         return f"it has no annotation {CANARY}, so it is updated natively"
     print_ = fingerprint(spec["template"])
     if annotations.get(HOLD) == print_:
         images = ", ".join(str(c.get("image")) for c in spec["template"]["spec"]["containers"])
-        return say(Reason.STILL_FAILED if annotations.get(FAILED) == print_ else Reason.HELD, images=images, name=name)
-    if HOLD in (before["metadata"].get("annotations") or {}):
+        if annotations.get(FAILED) == print_:
+            return say(Reason.STILL_FAILED, images=images, name=name)
+        under_way = HOLD in was and was[HOLD] != was.get(FAILED)
+        return say(Reason.HELD, images=images, name=name) + "; the canary before it is given up" * under_way
+    if HOLD in was:
         return say(Reason.RELEASED)
     if spec.get("paused"):
         return say(Reason.USER_PAUSED)
@@ -43,16 +46,6 @@ def consequence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 def is_held(deployment: Mapping[str, Any]) -> bool:
     """Whether the template is a canary's, or that of one that was taken back."""
     return HOLD in (deployment["metadata"].get("annotations") or {})
-
-
-def refuse_in_handover(deployment: Mapping[str, Any]) -> None:
-    """Raises SpecError while the webhook would deny a change of the template."""
-    if HANDOVER in (deployment["metadata"].get("annotations") or {}):
-        raise SpecError(
-            "",
-            f"the canary of {deployment['metadata']['name']} is being handed over to the Deployment",
-            "try again in a few seconds",
-        )
 
 
 async def write(

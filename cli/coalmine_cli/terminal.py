@@ -1,7 +1,9 @@
 """Where lines are shown: a terminal that can be redrawn, or a stream that is read by a program.
 
 Rules: a line is plain text in spans, each with the name of a style; without colours the text is the
-same. A terminal gets lines that fit its width (`width`); a stream gets them whole.
+same. A terminal gets lines that fit its width (`width`); a stream gets them whole. Cluster objects, and what an
+API server answers, are written by others: what is no printable character (an escape sequence in an image or a
+reason) is shown as a question mark and never reaches the terminal (`clean`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,11 @@ class Span(NamedTuple):
 
 Line = tuple[Span, ...]
 
+
+class OutputError(Exception):
+    """What is shown cannot be written; the text says why."""
+
+
 _STYLES: Final = {
     "label": "bold",
     "good": "green",
@@ -41,6 +48,11 @@ _STYLES: Final = {
 _NARROWEST: Final = 20
 
 
+def clean(text: str) -> str:
+    """`text` without what a terminal would act on."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def plain(lines: Sequence[Line]) -> str:
     """The text of `lines`, without spaces at the ends."""
     return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
@@ -55,6 +67,7 @@ class Terminal:
     tty: bool
     colour: bool
     columns: Callable[[], int]
+    rows: Callable[[], int] = lambda: 0
     stdin: TextIO | None = None
 
     @property
@@ -63,13 +76,26 @@ class Terminal:
         columns = self.columns() if self.tty else 0
         return columns if columns >= _NARROWEST else None
 
+    @property
+    def height(self) -> int | None:
+        """Lines that can be seen at once; None where nothing limits them."""
+        return None if self.width is None else self.rows() or None
+
     def say(self, text: str) -> None:
-        """One line or block of plain text, at once: a program may be waiting for it."""
-        print(text, file=self.out, flush=True)
+        """One line or block of plain text, at once: a program may be waiting for it.
+
+        Raises BrokenPipeError when the reader went away, OutputError.
+        """
+        try:
+            print(text, file=self.out, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
     def warn(self, text: str) -> None:
         """A sentence beside what is shown."""
-        print(f"coalmine: {text}", file=self.err, flush=True)
+        print(f"coalmine: {clean(text)}", file=self.err, flush=True)
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show `lines`, in colours where there are any."""
@@ -99,6 +125,21 @@ class Terminal:
             markup=False,
             emoji=False,
         )
+
+
+class Troubles:
+    """What is wrong while something is followed: each trouble is told once, until it is gone."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._told: frozenset[str] = frozenset()
+
+    def tell(self, *troubles: str) -> None:
+        """Those there are now; "" is none."""
+        for trouble in dict.fromkeys(troubles):
+            if trouble and trouble not in self._told:
+                self._terminal.warn(trouble)
+        self._told = frozenset(troubles)
 
 
 def _text(lines: Sequence[Line]) -> Text:

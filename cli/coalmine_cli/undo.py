@@ -75,7 +75,6 @@ async def run(call: Call) -> int:
             sentence = f"deployment.apps/{name} has the template of revision {to.number} already: nothing changed"
             told(call, cluster.namespace, "undo", sentence, changed=False)
             return DONE
-        template.refuse_in_handover(deployment)
         before, after = await template.write(cluster, deployment, lambda _: to.template)
         sentence = f"deployment.apps/{name} rolled back to revision {to.number} ({to.images})"
         told(call, cluster.namespace, "undo", f"{sentence}\n{template.consequence(before, after)}")

@@ -18,6 +18,7 @@ from coalmine.kube.client import Client
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine_sandbox.binaries import BinariesError, cache_of, find_or_build
 from coalmine_sandbox.daemon import DaemonError
+from coalmine_sandbox.ground import GroundError
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -51,7 +52,6 @@ def _arguments() -> argparse.ArgumentParser:
     stand = commands.add_parser("stand", help="a sandbox that stands until it is told to go (under a keeper)")
     stand.add_argument("--images", action="append", default=[], type=Path, help="images file; may be repeated")
     stand.add_argument("--empty", action="store_true", help="without the example application")
-    stand.add_argument("--kubectl", type=Path, help="the kubectl of this machine")
     commands.add_parser("binaries", help="find or build the control plane's programs; prints their directory")
     return parser
 
@@ -94,9 +94,13 @@ async def _control_plane(options: argparse.Namespace) -> None:
 
 
 async def _stand(options: argparse.Namespace) -> None:
+    from coalmine_sandbox.lab import LabError
     from coalmine_sandbox.standing import stand
 
-    await stand(options.images, example=not options.empty, kubectl=options.kubectl)
+    try:
+        await stand(options.images, example=not options.empty)
+    except LabError as error:  # the lab is not imported by the other processes, which are small
+        raise DaemonError(str(error)) from error
 
 
 async def _until_told(work: Callable[[argparse.Namespace], Awaitable[None]], options: argparse.Namespace) -> None:
@@ -123,7 +127,7 @@ def main() -> int:
             "stand": _stand,
         }
         uvloop.run(_until_told(work[options.command], options))
-    except (RemoteError, SpecError, BinariesError, DaemonError) as error:
+    except (RemoteError, SpecError, BinariesError, DaemonError, GroundError) as error:
         print(error, file=sys.stderr)
         return 1
     except asyncio.CancelledError:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Never, Protocol, TypeAlias
 
 import uvloop
 
@@ -23,6 +23,7 @@ from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.rollout import Status
 from coalmine_sandbox import isolate, keep
 from coalmine_sandbox.daemon import DaemonError, resident
+from coalmine_sandbox.ground import GroundError
 from coalmine_sandbox.lab import Lab, LabError
 from coalmine_sandbox.plane import ControlPlane
 from coalmine_sandbox.plane.real import RealControlPlane
@@ -31,6 +32,7 @@ from coalmine_sandbox.story.application import NAME
 from coalmine_sandbox.story.ledger import Step
 from coalmine_sandbox.story.tale import NAMESPACE, Promise, Report, Scene, Tale
 
+_CHECK_SECONDS: Final = 0.5
 Plane: TypeAlias = Callable[[Path], ControlPlane]
 
 
@@ -75,11 +77,11 @@ def perform(plane: Plane, pace: float, as_json: bool, stage: Stage) -> int:
         first: BaseException = errors
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
-        if not isinstance(first, RemoteError | SpecError | LabError | DaemonError | TimeoutError):
+        if not isinstance(first, RemoteError | SpecError | GroundError | LabError | DaemonError | TimeoutError):
             raise
         print(f"coalmine demo: {first}", file=sys.stderr)
         return 1
-    except (RemoteError, SpecError, LabError, DaemonError, TimeoutError) as error:
+    except (RemoteError, SpecError, GroundError, LabError, DaemonError, TimeoutError) as error:
         print(f"coalmine demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -95,12 +97,20 @@ async def _perform(plane: Plane, pace: float, stage: Stage) -> Report:
         await lab.install()
         tale = Tale(lab, pace, time.monotonic, random.Random(), stage.tell, stage.watch)
         async with asyncio.TaskGroup() as group:
-            attending = group.create_task(stage.attend(lab, tale, NAMESPACE, NAME))
+            beside = [group.create_task(stage.attend(lab, tale, NAMESPACE, NAME)), group.create_task(_check(lab))]
             report = await tale.run()
             memory = memory_of(lab)
-            attending.cancel()
+            for task in beside:
+                task.cancel()
     stage.end(report, memory)
     return report
+
+
+async def _check(lab: Lab) -> Never:
+    """Raises DaemonError once a process of the lab has ended: the story would wait for it in vain."""
+    while True:
+        lab.check()
+        await asyncio.sleep(_CHECK_SECONDS)
 
 
 def memory_of(lab: Lab) -> dict[str, int]:

@@ -37,7 +37,7 @@ from coalmine.model.names import (
 )
 from coalmine_sandbox import isolate, keep
 from coalmine_sandbox.connect import Names
-from coalmine_sandbox.daemon import Daemon, DaemonError
+from coalmine_sandbox.daemon import Daemon
 from coalmine_sandbox.ground import REAL
 from coalmine_sandbox.keep.tied import tied
 from coalmine_sandbox.plane import ControlPlane
@@ -446,6 +446,3 @@ async def run(command: list[str], *, stdin: str = "", environment: Mapping[str, 
         await process.wait()
         raise
     return Answer(process.returncode or 0, out.decode(), err.decode())
-
-
-__all__ = ["EXAMPLES", "MANIFESTS", "Answer", "DaemonError", "Lab", "LabError", "direct", "read", "run"]

@@ -2,7 +2,11 @@
 
 Level-based: listeners are told which object changed and look at what it is now. A watch that
 ends, for whatever reason, is followed by a new one from the last version seen, or, when that is
-too old, by a new list, whose difference to the copy is told in the same way.
+too old, by a new list, whose difference to the copy is told in the same way. A server that ends
+each watch at once is not asked in a loop.
+
+`coalmine.kube.cache.Cache` is the controller's: it never goes back in time for who writes. Who
+uses this one writes nothing of what it reads, and is back sooner after a control plane was away.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from coalmine.kube.resources import Object, Resource, name_of, namespace_of, res
 log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
+#: A watch that ends sooner than this, without an event, is not to be opened again at once.
+_SHORT_WATCH: Final = 1.0
 #: Seconds between attempts while the API server does not answer: it comes back in a few.
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -44,13 +50,15 @@ class Reflector:
 
     async def run(self) -> None:
         """Never returns."""
+        clock = asyncio.get_running_loop().time
         failures = 0
         version = ""
         while True:
+            began = clock()
+            why: object = None
             try:
                 if not version:
                     version = await self._list()
-                    failures = 0
                 async for event in self._client.watch(
                     self._resource, None, version, labels=self._labels, fields=self._fields
                 ):
@@ -58,13 +66,18 @@ class Reflector:
                     version = resource_version_of(event.object)
                     if event.type != "BOOKMARK":
                         self._put(event.object, gone=event.type == "DELETED")
-            except GoneError:
-                version = ""
+            except GoneError as error:
+                version, why = "", error
             except ApiError as error:
-                pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
-                failures += 1
-                log.warning("%s: %s; again in %g s", self._resource.plural, error, pause)
-                await asyncio.sleep(pause)
+                why = error
+            if clock() >= began + _SHORT_WATCH:
+                failures = 0
+                if why is None:
+                    continue
+            pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
+            failures += 1
+            log.warning("%s: %s; again in %g s", self._resource.plural, why or "the watch ended at once", pause)
+            await asyncio.sleep(pause)
 
     async def _list(self) -> str:
         items, version = await self._client.list(self._resource, labels=self._labels, fields=self._fields)

@@ -1,6 +1,6 @@
 """A sandbox that stands until it is told to go: what `coalmine sandbox up` starts.
 
-Runs under a keeper (`keep`) in one directory of this user's; `Standing` is what a later command reads there.
+Runs under a keeper (`keep`) in a directory of its own; `Standing` is what a later command reads there.
 A component that ends by itself is started again, as a cluster would.
 """
 
@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -64,37 +63,52 @@ class Standing:
         fresh.replace(state / _FILE)
 
 
-def directory() -> Path:
-    """Where this user's standing sandbox is. Raises KeepError."""
-    return keep.home() / "up"
+def directory(chosen: Path | None = None) -> Path:
+    """Where a standing sandbox is: in this directory, else in this user's one. Raises KeepError."""
+    return keep.home() / "up" if chosen is None else chosen.absolute()
 
 
-def up(state: Path, images: Sequence[Path], *, example: bool, kubectl: Path | None) -> int:
-    """Start it and return once it is up (0), or has failed. Raises KeepError."""
+def starting(state: Path) -> bool:
+    """Whether one is being started there, or ended, and is of no use now."""
+    return keep.holder(state) is not None and not (state / _FILE).exists()
+
+
+def up(state: Path, images: Sequence[Path], *, example: bool) -> int:
+    """Start it and return once it is up (0), or has failed. Raises KeepError.
+
+    The directory goes away with the sandbox: one with something in it is not taken.
+    """
     command = [sys.executable, "-m", "coalmine_sandbox", "stand"]
     for file in images:
         command += ["--images", str(file.absolute())]
     if not example:
         command.append("--empty")
-    if kubectl is not None:
-        command += ["--kubectl", str(kubectl)]
+    if keep.holder(state) is None:
+        keep.sweep_one(state)
+        if state.exists() and (not state.is_dir() or any(state.iterdir())):
+            raise keep.KeepError(f"{state} is no empty directory, and all of it would go away with the sandbox: "
+                                 "name one that is empty or does not exist")  # fmt: skip
     return keep.detach(command, state, remove=True)
 
 
-async def stand(images: Sequence[Path], *, example: bool, kubectl: Path | None) -> None:
-    """The program under the keeper; ends when it is cancelled. Raises LabError, DaemonError."""
+async def stand(images: Sequence[Path], *, example: bool) -> None:
+    """The program under the keeper; ends when it is cancelled. Raises LabError, DaemonError, GroundError."""
     kept = keep.current()
     assert kept is not None, "`up` starts this under a keeper"
-    async with Lab(partial(SmallControlPlane, kubectl=kubectl), state=kept.state, images=images) as lab:
+    async with Lab(SmallControlPlane, state=kept.state, images=images) as lab:
         await lab.install()
         if example:
             await lab.apply(EXAMPLE)
             await lab.until(lambda: _available(lab), "the example's pods are ready")
         restarts = dict.fromkeys((d.name for d in lab.daemons), 0)
         since = time.time()
+        told: Standing | None = None
         while True:
             components = tuple(Component(d.name, d.pid, restarts[d.name], str(d.log)) for d in lab.daemons)
-            Standing(str(lab.control_plane.admin_kubeconfig), str(lab.connect_to), since, components).write(kept.state)
+            now = Standing(str(lab.control_plane.admin_kubeconfig), str(lab.connect_to), since, components)
+            if now != told:
+                now.write(kept.state)
+                told = now
             (kept.state / keep.READY).touch()
             await asyncio.sleep(_ROUND)
             for daemon in lab.daemons:

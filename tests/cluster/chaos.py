@@ -46,6 +46,12 @@ class Chaos:
     #: How often each of them happened, by its name.
     happened: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def kinds(self) -> set[str]:
+        """The names of what may happen."""
+        found = {name for name in ("slow", "expired", "cut", "twice", "late") if getattr(self, name)}
+        return found | {f"{name} {status}" for name in ("refused", "lost") for status in getattr(self, name)}
+
     def refusal(self, method: str) -> int | None:
         """The status that a request is answered with before it is carried out."""
         return self._one_of("refused", self.refused, method)
@@ -58,8 +64,7 @@ class Chaos:
         return self._hits("expired", self.expired)
 
     async def hold_back(self) -> None:
-        if self.slow:
-            await asyncio.sleep(self.dice.random() * self.slow)
+        await self._wait("slow", self.slow)
 
     def cuts(self) -> bool:
         return self._hits("cut", self.cut)
@@ -68,8 +73,12 @@ class Chaos:
         return self._hits("twice", self.twice)
 
     async def linger(self) -> None:
-        if self.late:
-            await asyncio.sleep(self.dice.random() * self.late)
+        await self._wait("late", self.late)
+
+    async def _wait(self, name: str, most: float) -> None:
+        if most:
+            self._count(name)
+            await asyncio.sleep(self.dice.random() * most)
 
     def _one_of(self, name: str, shares: dict[int, float], method: str) -> int | None:
         for status, share in shares.items():
@@ -80,8 +89,11 @@ class Chaos:
     def _hits(self, name: str, share: float) -> bool:
         hit = self.dice.random() < share
         if hit:
-            self.happened[name] = self.happened.get(name, 0) + 1
+            self._count(name)
         return hit
+
+    def _count(self, name: str) -> None:
+        self.happened[name] = self.happened.get(name, 0) + 1
 
 
 async def retold(events: AsyncIterator[bytes], current: Callable[[], Chaos | None]) -> AsyncIterator[bytes]:

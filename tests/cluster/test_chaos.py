@@ -86,8 +86,9 @@ def test_a_release_in_trouble(scene: Scene, run: Any, trouble: str) -> None:
             await scene.stage.good_release()
         finally:
             scene.interceptor.chaos = None
-        if trouble != "slow":
-            assert chaos.happened, "nothing went wrong: the test shows nothing"
+        missed = chaos.kinds - chaos.happened.keys()
+        # each alone happens tens of times; of nine that are rare, one or two may not
+        assert len(missed) <= (2 if trouble == "everything" else 0), "the test shows less than it says"
 
     run(story())
 

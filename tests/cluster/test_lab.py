@@ -1,4 +1,4 @@
-"""The lab itself: a node that is one in the eyes of the real control plane, and Services that work."""
+"""The lab itself: a node that is one in the eyes of the control plane, and Services that work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from coalmine.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, Object, Resource
+from coalmine.kube.client import STRATEGIC
+from coalmine.kube.resources import CONFIG_MAPS, DEPLOYMENTS, NODES, PODS, Object, Resource
 from coalmine_sandbox.lab import EXAMPLES, Lab, read
 
 pytestmark = pytest.mark.cluster
@@ -614,6 +615,30 @@ def test_agent_killed_comes_back(lab: Lab, run: Any, namespace: str) -> None:
                 return False
 
         await lab.until(answers, "it answers again")
+
+    run(story())
+
+
+def test_a_node_and_pods_that_were_given_up_come_back(lab: Lab, run: Any, namespace: str) -> None:
+    """As the node controller leaves them when it hears of a node for a while not."""
+
+    async def story() -> None:
+        await lab.client.create(PODS, namespace, pod("sleeper", {"containers": [python("app", SLEEP)]}))
+        await pod_where(lab, namespace, "sleeper", ready, "is ready")
+        for resource, where, name, status in (
+            (NODES, None, "sandbox", "Unknown"),
+            (PODS, namespace, "sleeper", "False"),
+        ):
+            told = {"status": {"conditions": [{"type": "Ready", "status": status}]}}
+            await lab.client.patch(resource, where, name, told, "status", kind=STRATEGIC)
+        assert not ready(await lab.client.get(NODES, None, "sandbox"))
+        await pod_where(lab, namespace, "sleeper", ready, "is ready again")
+
+        async def back() -> bool:
+            node = await lab.client.get(NODES, None, "sandbox")
+            return ready(node) and not node["spec"].get("taints")
+
+        await lab.until(back, "the node is ready again, and takes pods")
 
     run(story())
 

@@ -1,4 +1,4 @@
-"""The article's story on the real control plane: what the demo shows, demanded."""
+"""The article's story: what the demo shows, demanded."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from typing import Final
 from coalmine.model.rollout import Status
 from coalmine.model.view import PHASE_MARKS, View
 from coalmine_cli.fit import columns, cut
+from coalmine_cli.prune import pruned
 from coalmine_cli.render import ICONS, tree
 from coalmine_cli.stage.chart import chart
 from coalmine_cli.stage.ink import Ink
 from coalmine_cli.stage.narrate import release_of
 from coalmine_cli.stage.page import cells, minutes, wrapped
-from coalmine_cli.stage.prune import pruned
 from coalmine_cli.stage.tally import Answers
 from coalmine_cli.stage.teller import Act
 from coalmine_cli.terminal import Line, Span

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.rollout import Status
+from coalmine_cli.prune import pruned
 from coalmine_cli.render import tree
 from coalmine_cli.stage.frame import Scenery, frame, height
 from coalmine_cli.stage.ink import Ink
 from coalmine_cli.stage.page import BLANK, Block, Entry
 from coalmine_cli.stage.paint import Painter
-from coalmine_cli.stage.prune import pruned
 from coalmine_cli.stage.summary import summary
 from coalmine_cli.stage.tally import Tally
 from coalmine_cli.stage.teller import Teller

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from coalmine_cli.fit import clean, columns, cut
+from coalmine_cli.fit import columns, cut
 from coalmine_cli.stage.ink import Ink
-from coalmine_cli.terminal import Line, Span
+from coalmine_cli.terminal import Line, Span, clean
 from coalmine_sandbox.story.application import COLOURS
 
 if TYPE_CHECKING:

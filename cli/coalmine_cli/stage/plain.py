@@ -2,7 +2,8 @@
 
 Rules: lines only, no control codes, written when something happened and at once, as somebody may be reading
 along. A tree where the rollout came to rest, read then, so that it is not older than the sentence above
-it; what is told meanwhile waits.
+it, and with the phase that the sentence is about: the Deployment may have been written since. What is told
+meanwhile waits.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TextIO
 
 from coalmine.model.errors import RemoteError, SpecError
+from coalmine.model.rollout import Phase
+from coalmine.model.view import PHASE_MARKS
+from coalmine_cli.prune import pruned
 from coalmine_cli.render import tree
 from coalmine_cli.stage.ink import Ink
 from coalmine_cli.stage.page import BLANK, Block, Entry
-from coalmine_cli.stage.prune import pruned
 from coalmine_cli.stage.summary import summary
 from coalmine_cli.stage.tally import Tally
 from coalmine_cli.stage.teller import Teller
@@ -59,7 +63,7 @@ class Plain:
         self._teller = Teller(self._tally, clock())
         self._samples: Sequence[Sample] = ()
         self._taken = 0
-        self._queue: asyncio.Queue[Entry | None] = asyncio.Queue()  # None: a tree
+        self._queue: asyncio.Queue[Entry | Phase] = asyncio.Queue()  # a phase: a tree, of a rollout that is in it
 
     def opening(self, sentence: str) -> None:
         """Say at once what takes a few seconds."""
@@ -77,7 +81,7 @@ class Plain:
         if sentence is not None:
             self._put([sentence.entry])
             if sentence.rest:
-                self._queue.put_nowait(None)
+                self._queue.put_nowait(status.phase)
 
     async def attend(self, lab: Lab, tale: Tale, namespace: str, name: str) -> None:
         """Write until cancelled, then what is left."""
@@ -114,10 +118,10 @@ class Plain:
 
     async def _next(self, look: Callable[[], Awaitable[View]]) -> None:
         entry = await self._queue.get()
-        if entry is None:
+        if isinstance(entry, Phase):
             with contextlib.suppress(SpecError, RemoteError):  # the story goes on without this tree
-                view = await look()
-                lines = tree(pruned(view.tree, _TREE), self._wall(), self._width - _INDENT)
+                root = replace((await look()).tree, status=entry.value, mark=PHASE_MARKS[entry])
+                lines = tree(pruned(root, _TREE), self._wall(), self._width - _INDENT)
                 self._write([BLANK, Block(tuple(lines)).indented(_INDENT), BLANK])
         else:
             self._write([entry])
@@ -126,7 +130,7 @@ class Plain:
         """Write what is left; for trees it is too late. May be called twice."""
         while not self._queue.empty():
             entry = self._queue.get_nowait()
-            if entry is not None:
+            if not isinstance(entry, Phase):
                 self._write([entry])
 
     def end(self, report: Report, memory: dict[str, int]) -> None:

@@ -1,6 +1,6 @@
 """The end of the story: what was promised, and what was measured.
 
-Pure. In a narrow terminal the table loses the columns that can be worked out from the others.
+Pure. In a terminal that is narrower than the table, it loses its last columns.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from coalmine_cli.fit import clean
 from coalmine_cli.stage.ink import LOOKS
 from coalmine_cli.stage.page import BLANK, Block, Entry, Paragraph
-from coalmine_cli.terminal import Line, Span
+from coalmine_cli.terminal import Line, Span, clean
 from coalmine_sandbox.story.application import COLOURS
 
 if TYPE_CHECKING:
     from coalmine_sandbox.story.ledger import Step
     from coalmine_sandbox.story.tale import Report
 
-_WIDE: Final = 60
+#: Columns of the whole table.
+_WIDE: Final = 56
 
 
 def summary(report: Report, memory: Mapping[str, int], width: int) -> list[Entry]:
@@ -50,7 +50,7 @@ def _table(steps: list[Step], *, wide: bool) -> list[Line]:
     for step in steps:
         release = clean(step.image.rpartition(":")[2])
         colour = COLOURS.get(release, "")
-        look = LOOKS[colour] if colour in LOOKS else LOOKS[""]
+        look = LOOKS.get(colour, LOOKS[""])
         row = f"{step.weight!s:>7} %{step.share:>8.1f} %" + (f"{step.requests:>13,}{step.failed:>8}" if wide else "")
         name = f"{release} {colour}"
         mark = Span("  ✔ ", "good") if step.kept else Span("  ✖ ", "bad")

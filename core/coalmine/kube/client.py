@@ -121,9 +121,16 @@ class Client:
                 namespace = (loader.current_context.get("context") or {}).get("namespace")
         except (config.ConfigException, yaml.YAMLError, TypeError, KeyError, ValueError, OSError) as error:
             # the library lets through what the YAML parser and a file of the wrong shape raise
-            raise RemoteError(f"the kubeconfig cannot be used: {error}") from error
+            detail = "it has not the shape of one" if isinstance(error, (TypeError, KeyError)) else str(error)
+            if context and detail.endswith("/contexts list"):
+                detail = f"it has no context {context}; `kubectl config get-contexts` lists those that it has"
+            raise RemoteError(f"the kubeconfig cannot be used: {detail}") from error
         configuration.connection_pool_maxsize = 0  # the callers bound what they have in flight
-        return cls(client.ApiClient(configuration), str(namespace or "default"))
+        connected = cls(client.ApiClient(configuration), str(namespace or "default"))
+        # the library writes keys that are in a kubeconfig to the temporary directory, and removes them only if we end
+        # in order: they have been read by now
+        config.kube_config._cleanup_temp_files()  # type: ignore[no-untyped-call]
+        return connected
 
     @property
     def namespace(self) -> str:
@@ -296,6 +303,10 @@ class Client:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             detail = str(error) or type(error).__name__
+            if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+                number = error.os_error.errno or 0  # the library's text tells of its sockets; not positive: a name's
+                detail = os.strerror(number) if number > 0 else error.os_error.strerror or detail
+                detail = f"{error.host}:{error.port}: {detail}"
             raise ApiError(0, "Unreachable", f"the API server cannot be reached: {detail}") from error
 
 

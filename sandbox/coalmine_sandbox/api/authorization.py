@@ -12,17 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from coalmine.kube.resources import Object, Resource, labels_of, namespace_of
+from coalmine.kube.resources import Object, labels_of, namespace_of
 from coalmine_sandbox.api import selectors
 from coalmine_sandbox.api.admission.attributes import Reader
 from coalmine_sandbox.api.errors import StatusError, forbidden
+from coalmine_sandbox.api.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from coalmine_sandbox.api.user import AUTHENTICATED, MASTERS, User
 
-_GROUP: Final = "rbac.authorization.k8s.io"
-ROLES: Final = Resource(f"{_GROUP}/v1", "Role", "roles")
-ROLE_BINDINGS: Final = Resource(f"{_GROUP}/v1", "RoleBinding", "rolebindings")
-CLUSTER_ROLES: Final = Resource(f"{_GROUP}/v1", "ClusterRole", "clusterroles", namespaced=False)
-CLUSTER_ROLE_BINDINGS: Final = Resource(f"{_GROUP}/v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False)
 _ANY: Final = "*"
 _ACCOUNTS: Final = "system:serviceaccount:"
 _ALL: Final[Object] = {"verbs": [_ANY], "apiGroups": [_ANY], "resources": [_ANY]}

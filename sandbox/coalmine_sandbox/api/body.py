@@ -1,11 +1,12 @@
 """Bodies: from bytes to an object that its kind's types could hold, as decoding through Go's types leaves it.
 
-Hostile input is bounded here: its size, its depth (Python's own limit), how far YAML's aliases blow it up.
+Hostile input is bounded here: its size, its depth, its numbers, how far YAML's aliases blow it up.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -23,11 +24,14 @@ from coalmine_sandbox.api.schema.node import Node
 LARGEST: Final = 3 << 20
 #: Values in a YAML document, aliases followed: the largest manifests that people write hold some ten thousand.
 _MOST_VALUES: Final = 1 << 18
+#: Far deeper than anything that people write; everybody who reads an object again has to be able to, Python's
+#: recursion ends at some hundreds, and whoever reads stands deeper in the stack than who wrote.
+_DEEPEST: Final = 100
+#: Digits of a whole number that surely fits into Go's int64.
+_SURE_DIGITS: Final = 18
 
 JSON_TYPES: Final = ("application/json", "")
 YAML_TYPES: Final = ("application/yaml", "text/yaml", "application/x-yaml")
-#: fieldValidation when nobody says: the default since 1.27.
-WARN: Final = "Warn"
 
 
 def too_large() -> StatusError:
@@ -83,16 +87,35 @@ def _json(body: bytes) -> tuple[Any, list[str]]:
         twice.names = tuple(sorted({name for name in names if names.count(name) > 1}))
         return twice
 
-    def constant(name: str) -> Any:
-        raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
-
     try:
-        value = json.loads(body, object_pairs_hook=pairs, parse_constant=constant)
+        value = json.loads(
+            body, object_pairs_hook=pairs, parse_constant=_constant, parse_int=_whole, parse_float=_fraction
+        )
         if b"\\u" in body:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be answered
         return value, list(_twice(value, "")) if found else []
     except (ValueError, RecursionError) as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {error or 'too deeply nested'}") from error
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
+
+
+def _whole(text: str) -> int | float:
+    """An int64, or what Go makes of more: a float64."""
+    if len(text) <= _SURE_DIGITS:
+        return int(text)
+    found = int(text)
+    return found if -(1 << 63) <= found < 1 << 63 else _fraction(text)
+
+
+def _fraction(text: str) -> float:
+    """JSON has no infinity: nobody could read it again."""
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError(f"cannot unmarshal number {text[:40]} into Go value of type float64")
+    return found
 
 
 def _twice(value: Any, path: str) -> Iterable[str]:
@@ -133,9 +156,13 @@ def _plain(value: Any, left: list[int]) -> Any:
         return {_key(key): _plain(item, left) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, left) for item in value]
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | bool):
         return value
-    raise ValueError(f"{type(value).__name__} has no place in JSON")
+    if isinstance(value, int):
+        return _whole(str(value))
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ValueError(f"{value if isinstance(value, float) else type(value).__name__} has no place in JSON")
 
 
 def _key(key: Any) -> str:
@@ -175,8 +202,7 @@ def object_of(value: Any, api_version: str, kind: str) -> Object:
     if metadata is None:
         metadata = {}
     if not isinstance(metadata, dict):
-        version = api_version.rpartition("/")[2]
-        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: metadata must be an object')
+        raise decoding.cannot_be_handled(api_version, kind, "metadata must be an object")
     return {**value, "apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
@@ -208,15 +234,30 @@ def strict(
     if not faults or validation == "Ignore":
         return
     if validation == "Strict":
-        name, version = kind.resource.kind, kind.version
-        raise bad_request(
-            f'{name} in version "{version}" cannot be handled as a {name}: strict decoding error: {", ".join(faults)}'
-        )
+        problem = f"strict decoding error: {', '.join(faults)}"
+        raise decoding.cannot_be_handled(kind.resource.api_version, kind.resource.kind, problem)
     warnings += faults
 
 
+def _bounded(value: Any) -> None:
+    """Raises StatusError (400) for what is too deep."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        if not level:
+            return
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        level = inner
+    raise bad_request(f"the object is nested deeper than {_DEEPEST} levels")
+
+
 def complete(kind: Kind, obj: Object) -> Object:
-    """The object with its defaults and without what its kind does not know."""
+    """The object with its defaults and without what its kind does not know. Raises StatusError (400)."""
+    _bounded(obj)
     node = node_of(kind)
     pruned = check.prune(node, obj)
     if kind.custom is not None:

@@ -34,8 +34,6 @@ class Call:
     force: bool = False
     validation: str = "Warn"
     warnings: list[str] = field(default_factory=list)
-    #: May do everything, and is not asked about.
-    checked: bool = True
 
     def options(self, kind: str) -> Object:
         """CreateOptions, UpdateOptions or PatchOptions, as admission shows them."""
@@ -108,7 +106,6 @@ def call(request: Request, kind: Kind, subresource: str, namespace: str, name: s
         manager=manager or agent(request.headers.get("user-agent", "")),
         force=request.flag("force"),
         validation=validation or "Warn",
-        checked=request.checked,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +10,6 @@ from coalmine.kube.resources import NAMESPACES, Object
 from coalmine_sandbox.api import errors
 from coalmine_sandbox.api.body import object_of, parse
 from coalmine_sandbox.api.call import Call
-from coalmine_sandbox.api.errors import StatusError
 from coalmine_sandbox.api.http import Request
 from coalmine_sandbox.api.store import Entry, Store
 from coalmine_sandbox.api.strategy.faults import invalid, not_supported
@@ -20,6 +20,8 @@ from coalmine_sandbox.api.times import seconds_of, timestamp
 from coalmine_sandbox.api.writing import Admission
 
 _PROPAGATIONS: Final = ("Orphan", "Background", "Foreground")
+#: What int64 surely holds.
+_SECONDS: Final = re.compile(r"-?[0-9]{1,18}")
 #: Another writer each time, as in `writing`.
 _ATTEMPTS: Final = 100
 
@@ -46,12 +48,11 @@ def options(request: Request) -> Options:
     else:
         said = {}
         if grace := request.parameter("gracePeriodSeconds"):
-            if not grace.lstrip("-").isdigit():
-                raise errors.bad_request(f'strconv.ParseInt: parsing "{grace}": invalid syntax')
+            if not _SECONDS.fullmatch(grace):
+                raise errors.bad_request(f'strconv.ParseInt: parsing "{grace[:50]}": invalid syntax')
             said["gracePeriodSeconds"] = int(grace)
-        for name in ("propagationPolicy",):
-            if value := request.parameter(name):
-                said[name] = value
+        if policy := request.parameter("propagationPolicy"):
+            said["propagationPolicy"] = policy
         if request.query.get("dryRun"):
             said["dryRun"] = list(request.query["dryRun"])
     return _checked(said)
@@ -220,8 +221,3 @@ def _finalizers(call: Call, strategy: Strategy, old: Object, how: Options) -> li
 def _with_finalizers(about: Object, finalizers: list[str]) -> Object:
     bare = {key: value for key, value in about.items() if key != "finalizers"}
     return {**bare, "finalizers": finalizers} if finalizers else bare
-
-
-def refused_collection(call: Call) -> StatusError:
-    """A kind whose collection cannot be deleted at once, as Namespaces."""
-    return errors.method_not_allowed(call.kind.qualified)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from coalmine.kube.resources import NAMESPACES
 from coalmine_sandbox.api import discovery, errors, paths
 from coalmine_sandbox.api.authorization import Rbac, path_refusal, refusal
 from coalmine_sandbox.api.errors import StatusError
@@ -99,7 +100,9 @@ class Handler:
     def _authorize(self, user: User, verb: str, target: Target) -> None:
         """Raises StatusError (403)."""
         kind = target.kind
-        about = (verb, kind.group, kind.resource.plural, target.subresource, target.namespace or "", target.name)
+        # a Namespace counts as standing in itself, so that a role in it may be about it
+        namespace = target.name if kind.resource == NAMESPACES else target.namespace or ""
+        about = (verb, kind.group, kind.resource.plural, target.subresource, namespace, target.name)
         if not self._rbac.allows(user, *about):
             raise refusal(user, *about)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,11 +50,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer that comes in pieces; whoever takes it must run `chunks` to its end, or close it."""
+    """An answer that comes in pieces; whoever takes it must run `chunks` to its end, or `close` it."""
 
     chunks: AsyncIterator[bytes]
     content_type: str = JSON
     status: int = 200
+
+    async def close(self) -> None:
+        if isinstance(self.chunks, AsyncGenerator):
+            await self.chunks.aclose()
 
 
 def text(status: int, words: str) -> Answer:

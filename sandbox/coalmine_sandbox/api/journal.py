@@ -3,11 +3,13 @@
 Rules: a line is handed to the kernel before the write is answered, so a killed process loses nothing that anybody was
 told (a power cut may: nobody's laptop needs more of a sandbox). A last line that was cut off is dropped: nobody was
 told of it. At the start the file is written anew with what is left, by a rename, so that it is whole at any moment.
+It holds Secrets: nobody but its owner may read it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,9 +17,11 @@ from typing import Final, NamedTuple
 
 from coalmine.kube.resources import Object, Resource
 
+_log = logging.getLogger(__name__)
 _FILE: Final = "journal.jsonl"
 #: Bytes of writes after which the file is written anew: some twenty thousand writes, a fraction of a second.
 _MOST_WRITTEN: Final = 64 << 20
+_OWNER_ONLY: Final = 0o600
 
 
 class JournalError(Exception):
@@ -38,7 +42,7 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _FILE
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file: int | None = None
         self._written = 0
         #: The counter as it was when the file was last rewritten: deletions may have left no line.
@@ -64,30 +68,46 @@ class Journal:
                     ) from error
 
     def rewrite(self, records: Iterable[Record], version: int) -> None:
-        """Begin anew with these."""
-        self.close()
+        """Begin anew with these. Raises OSError when the disk is full: then the file is what it was."""
         new = self._path.with_suffix(".new")
-        with new.open("wb") as file:
-            file.write(_line({"version": version}))
-            for record in records:
-                file.write(_encoded(record))
-        new.replace(self._path)
+        new.unlink(missing_ok=True)
+        opened = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+        try:
+            with os.fdopen(opened, "wb", closefd=False) as file:
+                file.write(_line({"version": version}))
+                for record in records:
+                    file.write(_encoded(record))
+            new.replace(self._path)
+        except BaseException:
+            os.close(opened)
+            raise
+        self.close()
+        self._file = opened
         self._written = 0
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
 
     def append(self, record: Record) -> None:
         """Add one write. Raises OSError when the disk is full: then it must not be answered as done."""
         assert self._file is not None, "rewrite comes first"
         line = _encoded(record)
-        written = os.write(self._file, line)
-        while written < len(line):
-            written += os.write(self._file, line[written:])
+        whole = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError:
+            os.ftruncate(self._file, whole)  # half a line would take the next one with it
+            raise
         self._written += len(line)
 
-    @property
-    def is_long(self) -> bool:
-        """It is time to `rewrite`."""
-        return self._written > _MOST_WRITTEN
+    def shortened(self, records: Iterable[Record], version: int) -> None:
+        """`rewrite` it, if it is time to; a disk too full for that is told, and asked again much later."""
+        if self._written <= _MOST_WRITTEN:
+            return
+        self._written = 0
+        try:
+            self.rewrite(records, version)
+        except OSError as error:
+            _log.warning("%s cannot be written anew, and goes on growing: %s", self._path, error)
 
     def close(self) -> None:
         if self._file is not None:

@@ -77,7 +77,7 @@ class LocalApi:
                         raise api_error(int(event["object"].get("code") or 0), event["object"])
                     yield Event(event["type"], event["object"])
         finally:
-            await _close(answer)
+            await answer.close()
 
     async def create(
         self, resource: Resource, namespace: str | None, body: Object, subresource: str | None = None
@@ -150,18 +150,12 @@ class LocalApi:
     ) -> Object:
         answer = await self._handler.handle(self._request(method, path, query, body, content_type))
         if isinstance(answer, Stream):
-            await _close(answer)
+            await answer.close()
             raise api_error(0, None, f"{method} {path}: the answer is a stream")
         found: Object = json.loads(answer.body)
         if answer.status >= 400:
             raise api_error(answer.status, found)
         return found
-
-
-async def _close(stream: Stream) -> None:
-    close = getattr(stream.chunks, "aclose", None)
-    if close is not None:
-        await close()
 
 
 def _selectors(labels: str, fields: str) -> dict[str, list[str]]:

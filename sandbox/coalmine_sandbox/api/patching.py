@@ -7,7 +7,7 @@ unless it names the version that it is about. An apply may create.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from coalmine.kube.client import APPLY, JSON_PATCH, MERGE, STRATEGIC
 from coalmine.kube.resources import Object
@@ -23,12 +23,7 @@ from coalmine_sandbox.api.schema.node import Node
 from coalmine_sandbox.api.store import encoded
 from coalmine_sandbox.api.strategy.faults import invalid
 from coalmine_sandbox.api.times import timestamp
-
-
-class Managing(Protocol):
-    """`writing.Writer`: fields get their managers."""
-
-    def managed(self, call: Call, old: Object | None, new: Object) -> Object: ...
+from coalmine_sandbox.api.writing import Writer
 
 
 def languages(kind: Kind) -> tuple[str, ...]:
@@ -56,7 +51,7 @@ def patched(media: str, node: Node, current: Object, body: Any) -> Object:
 
 
 def change(
-    call: Call, media: str, body: bytes, writer: Managing, clock: Callable[[], float]
+    call: Call, media: str, body: bytes, writer: Writer, clock: Callable[[], float]
 ) -> Callable[[Object | None], Object]:
     """What the request makes of the object as it is. Raises StatusError; so does the answer when it is called."""
     value, twice = parse_noting(body, "application/yaml" if media == APPLY and not _is_json(body) else "")

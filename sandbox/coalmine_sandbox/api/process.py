@@ -20,7 +20,6 @@ from coalmine_sandbox.api.authentication import Tokens
 from coalmine_sandbox.api.authorization import Rbac
 from coalmine_sandbox.api.bootstrap import bootstrap
 from coalmine_sandbox.api.journal import Journal
-from coalmine_sandbox.api.merge.patches import json_patch
 from coalmine_sandbox.api.server import Server
 from coalmine_sandbox.api.store import Store
 from coalmine_sandbox.native.manager import Manager
@@ -47,7 +46,7 @@ async def run(options: Options) -> None:
     chance = random.SystemRandom()
     journal = Journal(options.state)
     store = Store(journal)
-    admission = Admission(store, json_patch, chance)
+    admission = Admission(store, chance)
     tokens = Tokens(store, (options.pki / "sa.key").read_bytes(), time.time, chance)
     api = Api(
         store,

@@ -69,7 +69,7 @@ class Position(NamedTuple):
             said = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             namespace, _, name = str(said["start"]).partition("/")
             return cls(int(said["rv"]), (namespace, name))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise errors.bad_request(f"continue key is not valid: {error}") from error
 
 

@@ -1,11 +1,12 @@
 """HTTPS in front of the handler: who asks is a client certificate of ours or a bearer token, else nobody.
 
 Rules: a body longer than the bound is not read to its end; an answer that comes in pieces goes out piece by piece, at
-once; a client that hangs up ends what it asked for.
+once; a client that hangs up, or does not read what it asked for, ends it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ _NOBODY: Final = User(ANONYMOUS, (UNAUTHENTICATED,))
 _LONGEST_LINE: Final = 32_768
 #: For what is being answered when the server stops; watches are cut.
 _GOODBYE_SECONDS: Final = 0.3
+#: For a client to take what waits for it; it lists and watches again, once it reads.
+_PATIENCE_SECONDS: Final = 60.0
 
 
 class Server:
@@ -41,6 +44,7 @@ class Server:
         self._tls.load_verify_locations(cafile=pki / "ca.crt")
         self._tls.verify_mode = ssl.CERT_OPTIONAL
         self._runner: web.ServerRunner | None = None
+        self._streams: set[asyncio.Task[object]] = set()
 
     async def start(self, address: str, port: int) -> int:
         """Listen; the port (one that is free, when `port` is 0). Raises OSError."""
@@ -60,6 +64,8 @@ class Server:
 
     async def stop(self) -> None:
         """Close everything; watches end."""
+        for task in self._streams:
+            task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -79,7 +85,13 @@ class Server:
         answer = await self._handler.handle(asked)
         if isinstance(answer, Answer):
             return _response(answer)
-        return await _streamed(request, answer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            return await _streamed(request, answer)
+        finally:
+            self._streams.discard(task)
 
     # --- who asks ------------------------------------------------------------------------------
 
@@ -150,17 +162,18 @@ def _quoted(text: str) -> str:
 async def _streamed(request: web.BaseRequest, stream: Stream) -> web.StreamResponse:
     response = web.StreamResponse(status=stream.status, headers={hdrs.CONTENT_TYPE: stream.content_type})
     response.enable_chunked_encoding()
-    chunks = stream.chunks
     try:
         await response.prepare(request)
-        async for chunk in chunks:
+        async for chunk in stream.chunks:
             if chunk:
-                await response.write(chunk)
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await response.write(chunk)
         await response.write_eof()
     except ConnectionError:
         pass  # the client is gone
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()  # nothing more can be said to it
     finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
+        await stream.close()
     return response

@@ -174,8 +174,8 @@ class Store:
         self._forgotten = self.version
 
     def _changed(self, change: Change) -> None:
-        if self._journal is not None and self._journal.is_long:
-            self._journal.rewrite(self._records(), self.version)
+        if self._journal is not None:
+            self._journal.shortened(self._records(), self.version)
         if len(self._changes) == self._changes.maxlen:
             self._forgotten = self._changes[0].entry.version
         self._changes.append(change)

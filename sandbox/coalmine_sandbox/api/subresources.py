@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 from coalmine.kube.resources import PODS, SERVICE_ACCOUNTS, Object
 from coalmine_sandbox.api import deleting, errors, eviction, patching
-from coalmine_sandbox.api.authentication import LONGEST, SHORTEST, Tokens
+from coalmine_sandbox.api.authentication import ISSUER, LONGEST, SHORTEST, Tokens
 from coalmine_sandbox.api.authorization import Rbac
 from coalmine_sandbox.api.body import object_of, parse_noting
-from coalmine_sandbox.api.call import APPLY, Call, names_match
+from coalmine_sandbox.api.call import APPLY, names_match
 from coalmine_sandbox.api.http import Answer, Request, Stream
 from coalmine_sandbox.api.logs import Logs
 from coalmine_sandbox.api.paths import Target
@@ -90,12 +91,12 @@ class Subresources:
             if obj is None:
                 raise errors.not_found(target.kind.qualified, target.name)
             scale = admitted
-            if media and not _versioned(value):
-                # made anew of what is there now
-                scale = wanted(obj)
+            if media and obj is not current and not _versioned(value):
+                scale = wanted(obj)  # made anew of what is there now
             return verbs.writer.managed(given, obj, scaled(target.kind, obj, scale))
 
-        whole = _without_subresource_rules(given)
+        # a write of replicas follows the rules of its object; only its manager is told under the subresource
+        whole = dataclasses.replace(given, subresource="")
         stored, _ = await verbs.writer.update(whole, change, admitted=False)
         return Answer(200, encoded(scale_of(target.kind, stored)), warnings=tuple(given.warnings))
 
@@ -158,13 +159,13 @@ class Subresources:
             fault = invalid("spec.expirationSeconds", seconds, detail)
             raise errors.invalid("TokenRequest.authentication.k8s.io", "", [fault])
         uid = account["metadata"]["uid"]
-        audiences = [str(each) for each in spec.get("audiences") or ()]
+        audiences = spec.get("audiences") or [ISSUER]
         token = self._tokens.issue(target.namespace or "", target.name, uid, seconds, audiences)
         expires = timestamp(self._verbs.clock() + seconds)
         made = {
             **sent,
             "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": None},
-            "spec": {**spec, "expirationSeconds": seconds},
+            "spec": {**spec, "expirationSeconds": seconds, "audiences": audiences},
             "status": {"token": token, "expirationTimestamp": expires},
         }
         return Answer(201, encoded(made))
@@ -176,6 +177,9 @@ class Subresources:
         kind = target.kind.resource
         sent = _sent(request, kind.api_version, kind.kind)
         user = request.user
+        spec = sent.get("spec") or {}
+        if not isinstance(spec, dict):
+            raise errors.bad_request("spec must be an object")
         metadata = {"metadata": {"creationTimestamp": None}}
         if kind.kind == "SelfSubjectReview":
             info: Object = {"username": user.name, "groups": list(user.groups)}
@@ -183,9 +187,9 @@ class Subresources:
                 info["uid"] = user.uid
             return Answer(201, encoded({**sent, **metadata, "status": {"userInfo": info}}))
         if kind.kind == "SelfSubjectAccessReview":
-            allowed = self._may(user, sent.get("spec") or {})
+            allowed = self._may(user, spec)
             return Answer(201, encoded({**sent, **metadata, "status": {"allowed": allowed}}))
-        return Answer(201, encoded({**sent, **metadata, "status": self._rules(user, sent.get("spec") or {})}))
+        return Answer(201, encoded({**sent, **metadata, "status": self._rules(user, spec)}))
 
     def _may(self, user: User, spec: Object) -> bool:
         about = spec.get("resourceAttributes")
@@ -228,22 +232,6 @@ def _sent(request: Request, api_version: str, kind: str) -> Object:
 def _versioned(patch: Any) -> bool:
     """A patch that names the version it is about is not made again of another one."""
     return isinstance(patch, dict) and bool((patch.get("metadata") or {}).get("resourceVersion"))
-
-
-def _without_subresource_rules(given: Call) -> Call:
-    """A write of replicas follows the rules of its object; only its manager is recorded under the subresource."""
-    return Call(
-        kind=given.kind,
-        subresource="",
-        namespace=given.namespace,
-        name=given.name,
-        user=given.user,
-        uid=given.uid,
-        dry_run=given.dry_run,
-        manager=given.manager,
-        validation=given.validation,
-        warnings=given.warnings,
-    )
 
 
 def _bound(pod: Object, node: str, binding: Object, now: str) -> Object:

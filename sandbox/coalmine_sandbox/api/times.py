@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import datetime
 
+#: The last second that four digits of a year can tell: a grace period may be of any length.
+_LAST = 253_402_300_799
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def timestamp(seconds: float) -> str:
-    """Unix time as metav1.Time: whole seconds, UTC."""
-    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def micro_timestamp(seconds: float) -> str:
-    """Unix time as metav1.MicroTime."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Unix time as metav1.Time: whole seconds, UTC, the year 9999 at the latest."""
+    return datetime.datetime.fromtimestamp(min(int(seconds), _LAST), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds_of(text: str | None) -> float | None:

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from coalmine_sandbox.api.strategy.faults import forbidden
 
 #: Events that wait for one watcher: as many as the store remembers, for it could ask again for those.
 _MOST_WAITING: Final = 8192
+#: And bytes of them, for objects may be large and watchers many.
+_MOST_BYTES: Final = 32 << 20
 #: apiserver's: a bookmark a minute, and one before the end; a watch without a limit ends after half an hour or more.
 _BOOKMARK_SECONDS: Final = 60.0
 _BEFORE_END_SECONDS: Final = 2.0
@@ -90,18 +93,18 @@ async def events(store: Store, watch: Watch, show: Show = whole) -> AsyncIterato
     waiting: deque[bytes] = deque()
     arrived = asyncio.Event()
     cut_off = False
-    seen = store.version
+    size = 0
 
     def take(change: Change) -> None:
-        nonlocal cut_off, seen
-        seen = change.entry.version
-        line = told(watch, change, show)
+        nonlocal cut_off, size
+        line = None if cut_off else told(watch, change, show)
         if line is None:
             return
-        if len(waiting) >= _MOST_WAITING:
+        waiting.append(line)
+        size += len(line)
+        if len(waiting) > _MOST_WAITING or size > _MOST_BYTES:
             cut_off = True
-        else:
-            waiting.append(line)
+            waiting.clear()
         arrived.set()
 
     loop = asyncio.get_running_loop()
@@ -109,22 +112,25 @@ async def events(store: Store, watch: Watch, show: Show = whole) -> AsyncIterato
     stop = store.listen(watch.kind.storage, take)
     try:
         # one step: what is there, or past, and from here on `take`
+        first: list[bytes | None] = []
         if watch.initial:
             for entry in store.entries(watch.kind.storage, watch.namespace):
                 if watch.match is None or watch.match(entry.object):
-                    waiting.append(_line("ADDED", show(watch.kind, entry)))
+                    first.append(_line("ADDED", show(watch.kind, entry)))
             if watch.tell_initial:
-                waiting.append(_bookmark(watch.kind, store.version, initial=True))
+                first.append(_bookmark(watch.kind, store.version, initial=True))
         else:
-            for change in store.since(watch.since):
-                if change.entry.resource == watch.kind.storage:
-                    take(change)
-        yield b""  # the answer's head goes out at once
+            past = store.since(watch.since)
+            first += [told(watch, change, show) for change in past if change.entry.resource == watch.kind.storage]
+        # however much that is: who is cut off for the past would only ask for the same again
+        yield b"".join(line for line in first if line)  # or nothing: the answer's head goes out at once
+        first.clear()
         while not cut_off:
             arrived.clear()
             if waiting:
                 lines = b"".join(waiting)
                 waiting.clear()
+                size = 0
                 yield lines
                 continue  # more may have arrived while these were taken
             left = end - loop.time()
@@ -132,19 +138,14 @@ async def events(store: Store, watch: Watch, show: Show = whole) -> AsyncIterato
                 return
             # the last bookmark comes a little before the end
             pause = left - _BEFORE_END_SECONDS if left > _BEFORE_END_SECONDS else left
-            if not await _within(arrived, min(pause, _BOOKMARK_SECONDS)) and watch.bookmarks and pause < left:
-                yield _bookmark(watch.kind, max(seen, store.version))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(pause, _BOOKMARK_SECONDS)):
+                    await arrived.wait()
+            # never ahead of an event that came in the same moment
+            if not waiting and watch.bookmarks and pause < left:
+                yield _bookmark(watch.kind, store.version)
     finally:
         stop()
-
-
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def told(watch: Watch, change: Change, show: Show) -> bytes | None:

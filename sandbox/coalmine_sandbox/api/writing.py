@@ -24,7 +24,7 @@ from coalmine_sandbox.api.body import complete, node_of
 from coalmine_sandbox.api.call import Call, place
 from coalmine_sandbox.api.errors import Cause, StatusError
 from coalmine_sandbox.api.kinds import Kind, has_status
-from coalmine_sandbox.api.merge import managed
+from coalmine_sandbox.api.merge import managed, managers
 from coalmine_sandbox.api.schema import check
 from coalmine_sandbox.api.schema.spelling import zero
 from coalmine_sandbox.api.store import Store
@@ -143,7 +143,12 @@ class Writer:
                     raise errors.conflict(call.kind.qualified, call.name, why)
                 new = await self._mutated(call, "CREATE", new, None)
                 change_metadata(new, {"resourceVersion": None, "name": call.name})
-                return await self._created(call, new), True
+                try:
+                    return await self._created(call, new), True
+                except StatusError as error:
+                    if error.reason != "AlreadyExists":
+                        raise
+                continue  # somebody else created it meanwhile: now it is a change
             old = entry.object
             precondition(call.kind, old, uid)
             new = change(old)
@@ -191,7 +196,7 @@ class Writer:
             strategy.prepare_update(new, old)
         # an update never takes a deletion back
         change_metadata(new, {f: was.get(f) for f in ("deletionTimestamp", "deletionGracePeriodSeconds")})
-        new = _same_times(new, old)
+        new = managers.settled(old, new)
         schema = self._schema_faults(call.kind, new, old)
         faults = metadata.validate_update(new, old)
         if call.subresource == "status":
@@ -282,18 +287,3 @@ def deduplicate_owners(obj: Object, call: Call) -> None:
             f"may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
         )
         change_metadata(obj, {"ownerReferences": kept})
-
-
-def _same_times(new: Object, old: Object) -> Object:
-    """A write that changes nothing but the times in managedFields is no write."""
-    now, was = new["metadata"].get("managedFields") or [], old["metadata"].get("managedFields") or []
-    if now == was or [_timeless(e) for e in now] != [_timeless(e) for e in was]:
-        return new
-    bare = [{**o, "metadata": {**o["metadata"], "managedFields": None}} for o in (new, old)]
-    if bare[0] != bare[1]:
-        return new
-    return {**new, "metadata": {**new["metadata"], "managedFields": was}} if was else new
-
-
-def _timeless(entry: Object) -> Object:
-    return {key: value for key, value in entry.items() if key != "time"}

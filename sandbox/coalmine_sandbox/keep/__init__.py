@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
+import secrets
 import signal
 import subprocess
 import sys
@@ -55,10 +55,11 @@ class Keeping:
 def home() -> Path:
     """This user's directory for state directories, made if need be. Raises KeepError.
 
-    Its name is short: what is below it holds Unix sockets, whose paths have at most 107 bytes.
+    Its name is short: a pod may make Unix sockets below it, whose paths have at most 107 bytes.
     """
     path = Path(tempfile.gettempdir()) / f"coalmine-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     found = path.lstat()
     if found.st_uid != os.getuid() or path.is_symlink() or not path.is_dir():
         raise KeepError(f"{path} is somebody else's: remove it, or set TMPDIR to a directory of your own")
@@ -67,8 +68,8 @@ def home() -> Path:
 
 
 def fresh() -> Path:
-    """A new state directory in `home`."""
-    return Path(tempfile.mkdtemp(dir=home(), prefix=""))
+    """The name of a new state directory in `home`. Its keeper makes it: nobody else would remove it for sure."""
+    return home() / secrets.token_hex(4)
 
 
 def current() -> Keeping | None:
@@ -95,16 +96,21 @@ def run(command: Sequence[str], state: Path, *, remove: bool = True) -> int:
     """
     sweep(state.parent)
     started: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        for one in started:
-            with contextlib.suppress(ProcessLookupError):
-                one.send_signal(number)
+        if not started:
+            early.append(number)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            started[0].send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in keeper.FORWARDED}
     try:
         with _starter() as (alive, _):
             started.append(_start(command, state, alive, remove=remove))
+            for number in early:
+                started[0].send_signal(number)
             status = started[0].wait()
     finally:
         for number, handler in before.items():
@@ -201,7 +207,7 @@ def _after_killed(state: Path, *, remove: bool) -> None:
 
 def _remove(state: Path) -> None:
     while state.exists():  # what the kernel is still ending may write once more
-        shutil.rmtree(state, ignore_errors=True)
+        lock.remove(state)
 
 
 @contextlib.contextmanager
@@ -219,15 +225,20 @@ def _start(
     command: Sequence[str], state: Path, alive: int, *, remove: bool, output: int | None = None
 ) -> subprocess.Popen[bytes]:
     spec = {"command": list(command), "state": str(state.absolute()), "remove": remove, "starter": alive}
-    # a session of its own: a Ctrl-C on the terminal reaches the program through us, and so once
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", keeper.PROGRAM, _SOURCES, json.dumps(spec)],
-        pass_fds=(alive,),
-        start_new_session=True,
-        stdin=None if output is None else subprocess.DEVNULL,
-        stdout=output,
-        stderr=None if output is None else subprocess.STDOUT,
-    )
+    # blocked, and so inherited: what comes before the keeper has its handlers waits for them
+    signal.pthread_sigmask(signal.SIG_BLOCK, keeper.FORWARDED)
+    try:
+        # a session of its own: a Ctrl-C on the terminal reaches the program through us, and so once
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", keeper.PROGRAM, _SOURCES, json.dumps(spec)],
+            pass_fds=(alive,),
+            start_new_session=True,
+            stdin=None if output is None else subprocess.DEVNULL,
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.FORWARDED)
 
 
 __all__ = [

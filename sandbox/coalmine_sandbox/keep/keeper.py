@@ -18,7 +18,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -66,7 +65,7 @@ def keep(command: Sequence[str], state: Path, starter: int, *, remove: bool) -> 
             family.end_all()
     finally:
         if remove:
-            shutil.rmtree(state, ignore_errors=True)
+            lock.remove(state)
         held.release(unlink=not remove)
 
 
@@ -78,6 +77,7 @@ def _signals() -> int:
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     for number in (*FORWARDED, signal.SIGCHLD):
         signal.signal(number, _written)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)  # who started us has blocked them until now
     return told
 
 

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,6 +79,19 @@ def stale(state: Path) -> Lock | None:
         lock.release(unlink=False)
         return None
     return lock
+
+
+def remove(state: Path) -> None:
+    """Remove the directory, its lock last: whoever is killed in the middle of that leaves a stale one."""
+    with contextlib.suppress(OSError):
+        for entry in list(state.iterdir()):
+            if entry.name == NAME:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+    shutil.rmtree(state, ignore_errors=True)
 
 
 def holder(state: Path) -> Content | None:

@@ -5,9 +5,10 @@ Two controllers of kube-controller-manager: serviceaccount and root-ca-certifica
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
-from coalmine.kube.client import ApiError, ConflictError
+from coalmine.kube.client import ConflictError
 from coalmine.kube.resources import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -20,7 +21,7 @@ from coalmine.kube.resources import (
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.owners import is_deleting
-from coalmine_sandbox.native.work import Work, is_terminating
+from coalmine_sandbox.native.work import Work
 
 _ACCOUNT: Final = "default"
 ROOT_CA: Final = "kube-root-ca.crt"
@@ -108,10 +109,5 @@ class RootCaPublisher:
 
 
 async def _create(api: Api, resource: Resource, namespace: str, body: Object) -> None:
-    try:
+    with contextlib.suppress(ConflictError):  # it is there, and its event on the way
         await api.create(resource, namespace, body)
-    except ConflictError:  # it is there, and its event on the way
-        pass
-    except ApiError as error:
-        if not is_terminating(error):
-            raise

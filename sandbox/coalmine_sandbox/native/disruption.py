@@ -28,7 +28,7 @@ from coalmine_sandbox.native.deployment.sizes import replicas, scaled
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
 from coalmine_sandbox.native.owners import is_deleting
-from coalmine_sandbox.native.pods import is_ready
+from coalmine_sandbox.native.pods import condition, is_ready
 from coalmine_sandbox.native.work import Work
 
 #: DeletionTimeout: an eviction that was allowed and then did not happen counts for as long.
@@ -105,9 +105,9 @@ def failed_status(budget: Object, why: str, now: float) -> Object:
 
 def _with_condition(budget: Object, status: Object, told: tuple[str, str, str], now: float) -> Object:
     before = (budget.get("status") or {}).get("conditions") or []
-    current: Object = next((each for each in before if each["type"] == _ALLOWED), {})
+    current = condition(budget, _ALLOWED) or {}
     at = current["lastTransitionTime"] if current.get("status") == told[0] else timestamp(now)
-    condition = {
+    wanted = {
         "type": _ALLOWED,
         "status": told[0],
         "reason": told[1],
@@ -115,8 +115,8 @@ def _with_condition(budget: Object, status: Object, told: tuple[str, str, str], 
         "lastTransitionTime": at,
     }
     if generation := status.get("observedGeneration"):
-        condition["observedGeneration"] = generation
-    return {**status, "conditions": [*(each for each in before if each["type"] != _ALLOWED), condition]}
+        wanted["observedGeneration"] = generation
+    return {**status, "conditions": [*(each for each in before if each["type"] != _ALLOWED), wanted]}
 
 
 class DisruptionController:

@@ -29,29 +29,6 @@ from coalmine_sandbox.native.work import Runnable
 
 MANAGER: Final = "system:kube-controller-manager"
 SCHEDULER: Final = "system:kube-scheduler"
-#: Each controller's service account in kube-system.
-ACCOUNTS: Final = (
-    "deployment-controller",
-    "replicaset-controller",
-    "endpointslice-controller",
-    "generic-garbage-collector",
-    "namespace-controller",
-    "service-account-controller",
-    "root-ca-cert-publisher",
-    "node-controller",
-    "pod-garbage-collector",
-    "resourcequota-controller",
-    "disruption-controller",
-    "job-controller",
-)
-
-
-def user_of(account: str) -> str:
-    return f"system:serviceaccount:kube-system:{account}"
-
-
-#: Everybody that `Manager` connects as.
-USERS: Final = (MANAGER, SCHEDULER, *map(user_of, ACCOUNTS))
 
 
 class Manager:
@@ -76,10 +53,11 @@ class Manager:
         recorders: list[Runnable] = []
 
         def api(account: str) -> Api:
-            return self._connect(user_of(account))
+            """The API server for a controller with this service account."""
+            return self._connect(f"system:serviceaccount:kube-system:{account}")
 
         def recorder(account: str, component: str = "") -> Recorder:
-            made = Recorder(self._connect(user_of(account)), component or account, clock)
+            made = Recorder(api(account), component or account, clock)
             recorders.append(made)
             return made
 

@@ -1,7 +1,8 @@
 """The node lifecycle controller, small: taints that say what a node's conditions say, and nodes that fall silent.
 
-A node's sign of life is its Lease. One that is not renewed for as long as the real one waits makes the node's
-conditions Unknown and its pods not ready. No pod is evicted for it.
+A node's signs of life are its Lease and the time in its condition Ready. When neither moves for as long as the
+real one waits, the node's conditions become Unknown and its pods not ready; that they are ready again is for the
+node to say. No pod is evicted for it.
 Source: pkg/controller/nodelifecycle.
 """
 
@@ -22,6 +23,8 @@ from coalmine_sandbox.native.work import Work
 
 #: nodeMonitorGracePeriod: a kubelet renews its Lease every 10 seconds.
 GRACE_SECONDS: Final = 50.0
+#: Later than this we are never, unless this process or the machine stood still: then nothing could be heard of nodes.
+_LATE: Final = 10.0
 _LEASE_NAMESPACE: Final = "kube-node-lease"
 _PREFIX: Final = "node.kubernetes.io/"
 #: Which status of which condition is which taint.
@@ -90,12 +93,11 @@ class NodeLifecycleController:
         self._nodes = informers.of(NODES)
         self._leases = informers.of(LEASES)
         self._pods = informers.of(PODS)
-        #: When a node's Lease was last seen to be renewed, by our own clock.
+        #: When a node last gave a sign of life, by our own clock.
         self._seen: dict[str, float] = {}
         self._work: Work[str] = Work("node", self._sync)
         self._nodes.listen(self._node_changed)
         self._leases.listen(self._lease_changed)
-        self._pods.listen(self._pod_changed)
 
     async def run(self) -> None:
         """Never returns."""
@@ -112,6 +114,8 @@ class NodeLifecycleController:
             name = name_of(new)
             self._seen[name] = self._clock()
             self._recorder.normal(new, "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
+        elif _heartbeat(old) != _heartbeat(new):
+            self._seen[name_of(new)] = self._clock()
         self._work.add(name_of(new))
 
     def _lease_changed(self, _old: Object | None, new: Object | None) -> None:
@@ -121,18 +125,14 @@ class NodeLifecycleController:
             if was_silent:
                 self._work.add(name_of(new))
 
-    def _pod_changed(self, _old: Object | None, new: Object | None) -> None:
-        """A pod that says that it is ready on a node that does not."""
-        node = self._nodes.get("", (new or {}).get("spec", {}).get("nodeName") or "")
-        if new is not None and node is not None and is_ready(new) and _is_lost(node):
-            self._work.add(name_of(node))
-
     async def _sync(self, name: str) -> float | None:
         node = self._nodes.get("", name)
         if node is None:
             return None
         now = self._clock()
         left = self._seen.get(name, now) + GRACE_SECONDS - now
+        if left < -_LATE and is_ready(node):
+            self._seen[name], left = now, GRACE_SECONDS
         if left <= 0 and (status := silent(node, now)) is not None:
             if is_ready(node):
                 self._recorder.normal(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
@@ -146,13 +146,14 @@ class NodeLifecycleController:
             }
             node = await self._api.patch(NODES, None, name, patch)
             self._nodes.remember(node)
-        if _is_lost(node):
-            await self._mark_pods(name)
-        # a silent one is looked at again when its Lease is, by what its agent then writes
-        return max(left, 0.0) + 1.0 if left > 0 else None
+        if left > 0:
+            return left + 1.0
+        # it is looked at again when it gives a sign of life
+        await self._mark_pods(name)
+        return None
 
     async def _mark_pods(self, name: str) -> None:
-        """The pods of a node that is not ready are not either."""
+        """The pods of a silent node are not ready either."""
         for pod in list(self._pods.objects()):
             if pod["spec"].get("nodeName") != name or not is_ready(pod):
                 continue
@@ -165,6 +166,5 @@ class NodeLifecycleController:
             self._recorder.warning(pod, "NodeNotReady", "Node is not ready")
 
 
-def _is_lost(node: Object) -> bool:
-    ready = condition(node, "Ready")
-    return ready is not None and ready["status"] != "True"
+def _heartbeat(node: Object) -> str:
+    return str((condition(node, "Ready") or {}).get("lastHeartbeatTime"))

@@ -44,11 +44,16 @@ def controller_reference(owner: Object) -> Object:
     }
 
 
+def selects(selector: Selector | None, obj: Object) -> bool:
+    """Whether a controller's selector matches; an empty one matches nothing here."""
+    return selector is not None and bool(selector.requirements) and selector.matches(labels_of(obj))
+
+
 def claims(owner: Object, selector: Selector | None, objects: Iterable[Object]) -> Claims:
-    """Sort `objects` of the owner's namespace. An empty selector matches nothing here."""
+    """Sort `objects` of the owner's namespace."""
     found = Claims([], [], [])
     for obj in objects:
-        matches = selector is not None and bool(selector.requirements) and selector.matches(labels_of(obj))
+        matches = selects(selector, obj)
         if controller_of(obj) is not None:
             if not controlled_by(obj, owner):
                 continue

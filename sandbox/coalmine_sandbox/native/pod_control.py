@@ -17,7 +17,7 @@ from coalmine.kube.resources import PODS, Object, name_of, namespace_of, uid_of
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.owners import controller_reference, is_deleting
-from coalmine_sandbox.native.work import is_terminating
+from coalmine_sandbox.native.work import namespace_ends
 
 #: BurstReplicas: at most so many pods of one owner are made or deleted in one look.
 BURST: Final = 500
@@ -61,7 +61,7 @@ class PodControl:
         try:
             pod = await self._api.create(PODS, namespace_of(owner), pod_of(owner))
         except ApiError as error:
-            if is_terminating(error):
+            if namespace_ends(error):
                 return None
             self._recorder.warning(owner, "FailedCreate", f"Error creating: {error.message}")
             return error

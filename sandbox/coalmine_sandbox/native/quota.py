@@ -1,11 +1,12 @@
 """The ResourceQuota controller: what a namespace uses of what it may have. Source: pkg/controller/resourcequota.
 
-That a new object stays within the quota is admission's to see; here it is counted anew when objects go.
-Quotas with scopes count everything: scopes are not known here.
+That a new object stays within the quota is admission's to see; here it is counted anew when objects go, by the same
+rules (`api.admission.usage`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Final
@@ -24,52 +25,50 @@ from coalmine.kube.resources import (
     name_of,
     namespace_of,
 )
+from coalmine_sandbox.api.admission import usage
 from coalmine_sandbox.api.kinds import CLAIMS, JOBS, RESOURCE_QUOTAS
-from coalmine_sandbox.api.schema.quantities import canonical
 from coalmine_sandbox.api.times import seconds_of
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
-from coalmine_sandbox.native.pods import is_native_sidecar, is_terminal
+from coalmine_sandbox.native.pods import is_terminal
 from coalmine_sandbox.native.work import Work
-from coalmine_sandbox.node import quantities
 
-#: What is counted, by the names that a quota has for it (``count/...`` counts all objects, ended ones too).
-_COUNTED: Final[Mapping[str, Resource]] = {
-    "services": SERVICES,
-    "secrets": SECRETS,
-    "configmaps": CONFIG_MAPS,
-    "persistentvolumeclaims": CLAIMS,
-    "resourcequotas": RESOURCE_QUOTAS,
-    "count/pods": PODS,
-    "count/services": SERVICES,
-    "count/secrets": SECRETS,
-    "count/configmaps": CONFIG_MAPS,
-    "count/serviceaccounts": SERVICE_ACCOUNTS,
-    "count/persistentvolumeclaims": CLAIMS,
-    "count/resourcequotas": RESOURCE_QUOTAS,
-    "count/deployments.apps": DEPLOYMENTS,
-    "count/replicasets.apps": REPLICA_SETS,
-    "count/jobs.batch": JOBS,
-}
-_RESOURCES: Final = tuple(dict.fromkeys(_COUNTED.values()))
-#: Names of what pods ask for; those without a prefix are requests.
-_ASKED: Final = ("cpu", "memory", "ephemeral-storage")
+#: What is counted.
+_RESOURCES: Final = (
+    PODS,
+    SERVICES,
+    SECRETS,
+    CONFIG_MAPS,
+    SERVICE_ACCOUNTS,
+    CLAIMS,
+    RESOURCE_QUOTAS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    JOBS,
+)
+#: Names that can be counted though there may be nothing that uses them.
+_KNOWN: Final = frozenset(
+    [
+        *(name for resource in _RESOURCES for name in usage.of(resource, {"spec": {}})),
+        *(f"{kind}{what}" for kind in ("", "requests.", "limits.") for what in ("cpu", "memory", "ephemeral-storage")),
+        *("services.nodeports", "services.loadbalancers", "requests.storage"),
+    ]
+)
 
 
-def usage(hard: Iterable[str], objects: Mapping[Resource, list[Object]], now: float) -> dict[str, str]:
-    """How much there is of each name in `hard` that can be counted. Pure."""
-    pods = [pod for pod in objects[PODS] if _counts(pod, now)]
-    found = {}
-    for name in hard:
-        kind, _, asked = name.rpartition(".")
-        if name == "pods":
-            found[name] = str(len(pods))
-        elif name in _COUNTED:
-            found[name] = str(len(objects[_COUNTED[name]]))
-        elif asked in _ASKED and kind in ("", "requests", "limits"):
-            total = sum((_asked(pod, kind or "requests", asked) for pod in pods), Fraction(0))
-            found[name] = _text(total, asked)
-    return found
+def used(quota: Object, objects: Mapping[Resource, Iterable[Object]], now: float) -> dict[str, str]:
+    """How much there is of each name in the quota that can be counted. Pure."""
+    spec = quota.get("spec") or {}
+    sums: defaultdict[str, Fraction] = defaultdict(Fraction)
+    for resource, each in ((resource, each) for resource, many in objects.items() for each in many):
+        if not usage.in_scope(resource, each, spec.get("scopes") or ()):
+            continue
+        ended = resource == PODS and not _counts(each, now)
+        for name, amount in usage.of(resource, each).items():
+            if not ended or name.startswith("count/"):  # that counts all objects
+                sums[name] += amount
+    known = [name for name in spec.get("hard") or {} if name in _KNOWN or name in sums]
+    return {name: usage.spelled(sums[name], binary=name.endswith(("memory", "storage"))) for name in known}
 
 
 def _counts(pod: Object, now: float) -> bool:
@@ -79,29 +78,6 @@ def _counts(pod: Object, now: float) -> bool:
     metadata = pod["metadata"]
     deleted = seconds_of(metadata.get("deletionTimestamp"))  # that includes the grace period
     return deleted is None or metadata.get("deletionGracePeriodSeconds") is None or now <= deleted
-
-
-def _asked(pod: Object, kind: str, name: str) -> Fraction:
-    """Of one resource: the containers' and sidecars' together, or an init container's that is more."""
-
-    def of(container: Object) -> Fraction:
-        return quantities.parse(str(((container.get("resources") or {}).get(kind) or {}).get(name, "0")))
-
-    beside = most = Fraction(0)
-    for container in pod["spec"].get("initContainers") or ():
-        if is_native_sidecar(container):
-            beside += of(container)
-            most = max(most, beside)
-        else:
-            most = max(most, beside + of(container))
-    return max(most, beside + sum((of(c) for c in pod["spec"].get("containers") or ()), Fraction(0)))
-
-
-def _text(amount: Fraction, name: str) -> str:
-    if name == "cpu":
-        return canonical(f"{-((-amount * 1000) // 1)}m")
-    whole = -((-amount) // 1)
-    return canonical(f"{whole // 1024}Ki") if whole and whole % 1024 == 0 else canonical(str(whole))
 
 
 class ResourceQuotaController:
@@ -140,10 +116,10 @@ class ResourceQuotaController:
         if quota is None:
             return None
         hard = (quota.get("spec") or {}).get("hard") or {}
-        objects = {resource: list(in_namespace(cache, key[0])) for resource, cache in self._caches.items()}
-        used = usage(hard, objects, self._clock())
+        objects = {resource: in_namespace(cache, key[0]) for resource, cache in self._caches.items()}
+        counted = used(quota, objects, self._clock())
         status = quota.get("status") or {}
-        if (status.get("hard") or {}, status.get("used") or {}) != (hard, used):
-            body = {**quota, "status": {"hard": hard, "used": used}}
+        if (status.get("hard") or {}, status.get("used") or {}) != (hard, counted):
+            body = {**quota, "status": {"hard": hard, "used": counted}}
             self._quotas.remember(await self._api.replace(RESOURCE_QUOTAS, key[0], body, "status"))
         return None

@@ -1,8 +1,8 @@
 """A controller's work: keys to look at, workers, and another try later when one fails.
 
 Level-based: a key names what to look at, never what happened. A write that met another one, or
-an API server that is away for a while, is tried again with a growing pause; anything else is a
-fault of ours and ends the process.
+an API server that is away for a while, is tried again with a growing pause; what is refused because
+its namespace ends is not; anything else is a fault of ours and ends the process.
 """
 
 from __future__ import annotations
@@ -44,9 +44,6 @@ class Work(Generic[K]):
     def add(self, key: K) -> None:
         self._queue.add(key)
 
-    def add_after(self, key: K, seconds: float) -> None:
-        self._queue.add_after(key, seconds)
-
     async def run(self) -> None:
         """Never returns."""
         async with asyncio.TaskGroup() as group:
@@ -59,25 +56,28 @@ class Work(Generic[K]):
             try:
                 again = await self._sync(key)
             except (ApiError, AgainError) as error:
-                # another write came first, or it is gone: what controllers live with all day
-                usual = isinstance(error, ConflictError | NotFoundError | AgainError)
-                wait = self._queue.failed(key)
-                log.log(
-                    logging.DEBUG if usual else logging.WARNING,
-                    "%s: %s: %s; again in %.2g s",
-                    self._name,
-                    key,
-                    error,
-                    wait,
-                )
+                if isinstance(error, ApiError) and namespace_ends(error):
+                    self._queue.succeeded(key)
+                else:
+                    self._failed(key, error)
             else:
                 self._queue.succeeded(key)
                 if again is not None:
                     self._queue.add_after(key, again)
             finally:
+                # where the API is in the same process a look may never have waited: before the next one at this key
+                # others are to see what was written
+                await asyncio.sleep(0)
                 self._queue.done(key)
 
+    def _failed(self, key: K, error: ApiError | AgainError) -> None:
+        # another write came first, or it is gone: what controllers live with all day
+        usual = isinstance(error, ConflictError | NotFoundError | AgainError)
+        wait = self._queue.failed(key)
+        level = logging.DEBUG if usual else logging.WARNING
+        log.log(level, "%s: %s: %s; again in %.2g s", self._name, key, error, wait)
 
-def is_terminating(error: ApiError) -> bool:
+
+def namespace_ends(error: ApiError) -> bool:
     """A namespace on its way out takes nothing new (the cause NamespaceTerminating): no reason to try again."""
     return error.status == 403 and "because it is being terminated" in error.message

@@ -8,6 +8,7 @@ unlike a kubelet it cannot find its processes again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import platform
 from collections.abc import Callable, Mapping
@@ -31,7 +32,8 @@ from coalmine_sandbox.reflector import Key, Reflector
 log = logging.getLogger(__name__)
 
 _LEASE_NAMESPACE: Final = "kube-node-lease"
-#: A kubelet's: the Lease lasts 40 s and is renewed every 10; the status is written every 5 minutes.
+#: A kubelet's: the Lease lasts 40 s and is renewed every 10; the status is written every 5 minutes, or when it is not
+#: what it should be.
 _LEASE_SECONDS: Final = 40
 _RENEW_SECONDS: Final = 10.0
 _STATUS_SECONDS: Final = 300.0
@@ -180,11 +182,9 @@ class NodeAgent:
         }
         while True:
             try:
-                node = await self._client.create(NODES, None, body)
-                return uid_of(node)
-            except ConflictError:
-                node = await self._client.patch(NODES, None, options.name, {"status": self._status()}, "status")
-                return uid_of(node)
+                with contextlib.suppress(ConflictError):
+                    return uid_of(await self._client.create(NODES, None, body))
+                return uid_of(await self._write_status())
             except ApiError as error:
                 log.warning("the node cannot be registered: %s", error)
                 await asyncio.sleep(1.0)
@@ -232,6 +232,7 @@ class NodeAgent:
             }
             try:
                 await self._put_lease(name, node_uid, spec)
+                await self._contradict()
                 await asyncio.sleep(_RENEW_SECONDS)
             except ApiError as error:
                 log.warning("the node's lease cannot be renewed: %s", error)
@@ -250,13 +251,23 @@ class NodeAgent:
         }
         await self._client.create(LEASES, _LEASE_NAMESPACE, lease)
 
+    async def _contradict(self) -> None:
+        """Say that the node is ready where it is said not to be: nobody heard of us for a while."""
+        node = await self._client.find(NODES, None, self._options.name)
+        conditions = ((node or {}).get("status") or {}).get("conditions") or ()
+        if node is not None and not any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+            await self._write_status()
+
+    async def _write_status(self) -> Object:
+        return await self._client.patch(
+            NODES, None, self._options.name, {"status": self._status()}, "status", kind=MERGE
+        )
+
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(_STATUS_SECONDS)
             try:
-                await self._client.patch(
-                    NODES, None, self._options.name, {"status": self._status()}, "status", kind=MERGE
-                )
+                await self._write_status()
             except ApiError as error:
                 log.warning("the node's status cannot be written: %s", error)
 

@@ -19,11 +19,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from coalmine.model.errors import SpecError
+
+_FIELDS: Final = {"name", "command", "env", "executables"}
 
 
 class UnknownImageError(Exception):
@@ -101,12 +103,14 @@ def _read(file: Path) -> Iterable[_Entry]:
         path = f"{file}: images[{index}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise SpecError(f"{path}.name", "is missing", 'write a pattern such as "example/app:*"')
+        if unknown := sorted(str(field) for field in set(entry) - _FIELDS):
+            raise SpecError(f"{path}.{unknown[0]}", "is unknown", f"write one of {', '.join(sorted(_FIELDS))}")
         env = entry.get("env") or {}
         if not isinstance(env, dict):
             raise SpecError(f"{path}.env", "is not a mapping", "write NAME: value")
         image = Image(
             _strings(entry.get("command"), f"{path}.command"),
-            {str(key): str(value) for key, value in env.items()},
+            {str(key): "" if value is None else str(value) for key, value in env.items()},
             _strings(entry.get("executables"), f"{path}.executables"),
         )
         yield _Entry(entry["name"], image, file.parent.absolute())

@@ -26,6 +26,7 @@ from coalmine.kube.resources import (
     labels_of,
     name_of,
     namespace_of,
+    resource_version_of,
     uid_of,
 )
 from coalmine_sandbox.node.addresses import Addresses
@@ -81,6 +82,7 @@ class PodWorker:
         self._began = node.now()
         self._ended = False
         self._written: Object = {}
+        self._version = 0  # of the object, as we wrote it last
         self._conditions: list[Object] = list((pod.get("status") or {}).get("conditions") or ())
         self._deadline: float | None = None
         self._tasks: dict[Container, asyncio.Task[int]] = {}
@@ -100,6 +102,9 @@ class PodWorker:
             elif condition["type"] in self._gates():
                 self._conditions = [condition if c["type"] == condition["type"] else c for c in self._conditions]
                 self._dirty.set()
+        if int(resource_version_of(pod)) > self._version and self._contradicts(pod):
+            self._written = {}
+            self._dirty.set()
         if pod["metadata"].get("deletionTimestamp"):
             self._asked_to_end.set()
             self._shorten()
@@ -352,6 +357,12 @@ class PodWorker:
     def _gates(self) -> set[str]:
         return {str(g["conditionType"]) for g in self.pod["spec"].get("readinessGates") or ()}
 
+    def _contradicts(self, pod: Object) -> bool:
+        """Somebody else wrote a condition of ours: who does not hear of a node calls its pods unready."""
+        ours = {c["type"]: c["status"] for c in self._written.get("conditions") or ()}
+        conditions = (pod.get("status") or {}).get("conditions") or ()
+        return any(ours.get(c["type"], c["status"]) != c["status"] for c in conditions)
+
     def _changed(self) -> None:
         self._dirty.set()
 
@@ -376,9 +387,10 @@ class PodWorker:
                 return
             body = {"metadata": {"uid": uid_of(self.pod)}, "status": status}
             try:
-                await self._node.client.patch(
+                answer = await self._node.client.patch(
                     PODS, namespace_of(self.pod), name_of(self.pod), body, "status", kind=STRATEGIC
                 )
+                self._version = int(resource_version_of(answer))
             except (NotFoundError, ConflictError):
                 pass  # removed, or another pod of that name: the watch will tell
             except ApiError as error:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from coalmine.kube.client import Client
+from coalmine.kube.client import ApiError, Client
 from coalmine.kube.resources import SERVICE_ACCOUNTS
 from coalmine_sandbox import kubeconfig
 from coalmine_sandbox.certificates import Authority, signing_key
@@ -129,6 +129,18 @@ class ControlPlane(abc.ABC):
             path.write_bytes(content)
         self.kubeconfig_of("admin", kubeconfig.certificate_user(admin))
         return authority
+
+    async def _controllers_work(self, daemon: Daemon) -> None:
+        """Returns once a controller of `daemon` has made the ServiceAccount without which there are no pods."""
+        async with await self.client() as client:
+
+            async def made() -> bool:
+                try:
+                    return await client.find(SERVICE_ACCOUNTS, "default", "default") is not None
+                except ApiError:
+                    return False
+
+            await self._until(made, daemon)
 
     async def _until(self, ready: Callable[[], Awaitable[bool]], daemon: Daemon) -> None:
         try:

@@ -15,8 +15,6 @@ from typing import Final
 
 import aiohttp
 
-from coalmine.kube.client import ApiError, Client
-from coalmine.kube.resources import SERVICE_ACCOUNTS
 from coalmine_sandbox import isolate, kubeconfig
 from coalmine_sandbox.certificates import Authority
 from coalmine_sandbox.daemon import Daemon, DaemonError
@@ -67,9 +65,7 @@ class RealControlPlane(ControlPlane):
         await self.api_ready()
         self.controller_manager.start()
         self.scheduler.start()
-        async with await self.client() as client:
-            # made by a controller of the controller manager: it is at work
-            await self._until(lambda: _exists(client, "default"), self.controller_manager)
+        await self._controllers_work(self.controller_manager)
 
     def _prepare_clients(self, authority: Authority) -> None:
         for name in ("kube-controller-manager", "kube-scheduler"):
@@ -95,13 +91,6 @@ class RealControlPlane(ControlPlane):
     def _daemon(self, name: str, flags: list[str]) -> Daemon:
         environment = {"PATH": os.defpath, "GOGC": "200"}  # collects garbage half as often, for 100 MB
         return Daemon(name, [str(self._binaries / name), *flags], self.state / "logs" / f"{name}.log", environment)
-
-
-async def _exists(client: Client, service_account: str) -> bool:
-    try:
-        return await client.find(SERVICE_ACCOUNTS, "default", service_account) is not None
-    except ApiError:
-        return False
 
 
 _SCHEDULER: Final = """\

@@ -40,14 +40,15 @@ class SmallControlPlane(ControlPlane):
     def kubectl(self) -> Path | None:
         return self._kubectl
 
-    async def stop(self) -> None:
-        await super().stop()
-        self._claim.close()
-
     async def start(self) -> None:
         self._prepare()
         self._process.start()
         await self.api_ready()
+        await self._controllers_work(self._process)
+
+    async def stop(self) -> None:
+        await super().stop()
+        self._claim.close()
 
 
 def find_kubectl(environ: Mapping[str, str]) -> Path | None:

@@ -13,7 +13,7 @@ from coalmine.model import names
 from coalmine.model.rollout import Phase, Status
 from coalmine_sandbox.lab import Lab
 from coalmine_sandbox.story.application import REPOSITORY, Application
-from coalmine_sandbox.story.ledger import Step
+from coalmine_sandbox.story.ledger import WINDOW, Step
 from coalmine_sandbox.story.traffic import Sample
 
 NAMESPACE: Final = "default"
@@ -189,7 +189,7 @@ class Tale:
         self.report.requests = len(samples)
         self.report.failures = failures
         first = f", the first: {failures[0]}" if failures else ""
-        self._promise(f"{len(failures)} of {len(samples)} requests failed{first}", not failures)
+        self._promise(f"{len(failures):,} of {len(samples):,} requests failed{first}", not failures)
         rate = len(samples) / (samples[-1].ended - samples[0].sent)
         self._promise(f"{rate:.0f} requests a second all along", rate >= 100)
 
@@ -198,9 +198,8 @@ class Tale:
     async def _set_image(self, release: str) -> str:
         """Set the image as a person does; the fingerprint of the new template."""
         done = await self._app.set_image(release)
-        self._promise(
-            f"{self._app.tool} set image {release}: {done.stdout.strip() or done.stderr.strip()}", done.code == 0
-        )
+        said = "; ".join((done.stdout.strip() or done.stderr.strip()).splitlines())
+        self._promise(f"{self._app.tool} set image {release}: {said}", done.code == 0)
         return await self._app.fingerprint()
 
     async def _ended(self, mark: str) -> Status:
@@ -218,9 +217,12 @@ class Tale:
         for step in steps:
             self.report.steps.append(step)
             self._tell(step)
+            off = (
+                f"at most {step.worst:.0f} off in any {WINDOW:,}" if step.requests > WINDOW else f"{step.worst:.0f} off"
+            )
             self._promise(
-                f"{release} at {step.weight} %: {step.canary} of {step.requests} requests ({step.share:.1f} %), "
-                f"at most {step.worst:.0f} off in any 1,000; {step.failed} failed",
+                f"{release} at {step.weight} %: {step.canary:,} of {step.requests:,} requests ({step.share:.1f} %), "
+                f"{off}; {step.failed:,} failed",
                 step.kept and step.requests > 0,
             )
         went = ", ".join(f"{s.weight} %" for s in steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,31 @@ def test_version_runs_through_the_entry_point(capsys: pytest.CaptureFixture[str]
         [sys.executable, "-m", "coalmine_cli", "version"], check=True, capture_output=True, text=True
     )
     assert result.stdout.startswith("coalmine 0.")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_told_in_a_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "coalmine_cli", "version"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (result.returncode, result.stderr) == (
+        1,
+        "coalmine: standard output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_reason_to_fail(closed: str) -> None:
+    command = f'"$0" -m coalmine_cli version {closed}'
+    result = subprocess.run(["/bin/sh", "-c", command, sys.executable], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("coalmine 0.") is (" >&-" not in f" {closed}")
+
+
+def test_ctrl_c_while_a_verb_is_still_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "_verb", interrupted)
+    assert entry.main(["version"], {}) == 130

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import errno
 import io
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -86,10 +87,29 @@ def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_is_not_there() -> None:
-    code, out, err = linted("-f", "missing.yaml")
+@pytest.mark.parametrize(("name", "shown"), [("missing.yaml", "missing.yaml"), ("", "''")])
+def test_a_file_that_is_not_there(name: str, shown: str) -> None:
+    code, out, err = linted("-f", name)
     assert (code, out) == (REFUSED, "")
-    assert err == "coalmine: -f: missing.yaml cannot be read: No such file or directory; name a file that can\n"
+    assert err == f"coalmine: -f: {shown} cannot be read: No such file or directory; name a file or folder that can\n"
+
+
+def test_a_folder_that_may_not_be_read_is_not_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def closed(path: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "scandir", closed)  # root may read all of them
+    code, out, err = linted("-f", str(tmp_path))
+    assert (code, out) == (REFUSED, "")
+    assert err == f"coalmine: -f: {tmp_path} cannot be read: Permission denied; name a file or folder that can\n"
+
+
+def test_a_standard_input_that_is_no_text() -> None:
+    cli = Cli(Api(), Path("/nowhere"), lambda: 0.0)
+    cli.write_kubeconfig = lambda: None  # type: ignore[method-assign]
+    cli.terminal = replace(cli.terminal, stdin=io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00"), encoding="utf-8-sig"))
+    assert asyncio.run(cli.run("lint", "-f", "-")) == REFUSED
+    assert cli.out.getvalue().startswith("<stdin>:1: error: the file is not UTF-8; write it in UTF-8\n")
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

@@ -63,6 +63,24 @@ def test_no_line_is_wider_than_the_terminal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STORIES)
+def test_the_tree_is_pruned_to_the_terminals_lines(name: str) -> None:
+    story = seen(STORIES[name]())
+    whole = len(screen(story, make.NOW, 80))
+    for rows in range(whole + 2):
+        text = plain(screen(story, make.NOW, 80, rows))
+        head, _, tree = text.partition("\n\n")
+        assert len(text.splitlines()) <= max(rows, len(head.splitlines()) + 5), "at least root, stable and canary"
+        assert f"{story.name} " in tree.splitlines()[1]
+    assert plain(screen(story, make.NOW, 80, whole)) == plain(screen(story, make.NOW, 80))
+
+
+@pytest.mark.parametrize(("tty", "rows", "height"), [(True, 24, 24), (True, 0, None), (False, 24, None)])
+def test_only_a_terminal_has_a_height(tty: bool, rows: int, height: int | None) -> None:
+    terminal = Terminal(io.StringIO(), io.StringIO(), tty=tty, colour=False, columns=lambda: 80, rows=lambda: rows)
+    assert terminal.height == height
+
+
+@pytest.mark.parametrize("name", STORIES)
 def test_colours_change_no_character(name: str) -> None:
     lines = screen(seen(STORIES[name]()), make.NOW, 200)
     shown = {}

@@ -17,6 +17,7 @@ from coalmine.model import names
 from coalmine_cli import undo
 from coalmine_cli.call import DONE, REFUSED, USAGE
 from coalmine_cli.restart import RESTARTED_AT
+from coalmine_cli.template import consequence
 
 Objects = list[dict[str, Any]]
 
@@ -171,11 +172,6 @@ def test_what_happens_next_is_said(
             "no ReplicaSet of colorapi has the stable template any more; "
             "set its images again, or name a revision: --to-revision N",
         ),
-        (
-            held(handover=make.print_of("3.0")),
-            [],
-            "the canary of colorapi is being handed over to the Deployment; try again in a few seconds",
-        ),
         ([], [], "there is no Deployment colorapi in namespace default; name another, or a namespace: -n"),
     ],
 )
@@ -260,10 +256,6 @@ def test_restart_stamps_the_template(objects: Objects, tmp_path: Path) -> None:
             "the canary of colorapi was aborted, and a restart would bring up the same version once more; "
             "`coalmine retry colorapi` does so too; to restart stable, go back to it first: `coalmine undo colorapi`",
         ),
-        (
-            held(handover=make.print_of("3.0")),
-            "the canary of colorapi is being handed over to the Deployment; try again in a few seconds",
-        ),
     ],
 )
 def test_restart_refuses(objects: Objects, sentence: str, tmp_path: Path) -> None:
@@ -272,9 +264,16 @@ def test_restart_refuses(objects: Objects, sentence: str, tmp_path: Path) -> Non
     assert deployed(api)["spec"] == objects[0]["spec"]
 
 
-def test_restart_says_that_the_canary_starts_again() -> None:
-    from coalmine_cli.restart import consequence
-
-    before, after = make.deployment("3.0", hold="x"), make.deployment("3.0", hold=make.print_of("3.0"))
-    assert consequence(before, after).endswith("; the canary before it starts again at the first step")
-    assert "starts again" not in consequence(make.deployment("2.0"), after)
+@pytest.mark.parametrize(
+    ("before", "gives_up"),
+    [
+        (make.deployment("2.0"), False),
+        (make.deployment("3.0", hold=make.print_of("3.0")), True),
+        (make.deployment("3.0", hold=make.print_of("3.0"), failed=make.print_of("2.0")), True),
+        (make.deployment("3.0", hold=make.print_of("3.0"), failed=make.print_of("3.0")), False),
+    ],
+    ids=["stable", "held", "held after a failed one", "taken back"],
+)
+def test_a_canary_that_was_under_way_is_given_up(before: dict[str, Any], gives_up: bool) -> None:
+    after = make.deployment("4.0", hold=make.print_of("4.0"))
+    assert consequence(before, after).endswith("; the canary before it is given up") is gives_up

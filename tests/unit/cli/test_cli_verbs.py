@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import sys
@@ -15,10 +16,12 @@ import cli_objects as make
 import pytest
 from cli_api import Api, Cli
 
+from coalmine.kube.client import ApiError
 from coalmine.model import names
 from coalmine.model.rollout import Phase, Status, Wish
 from coalmine_cli import program
 from coalmine_cli.call import DONE, INTERRUPTED, REFUSED, USAGE
+from coalmine_cli.cluster import sentence
 from coalmine_cli.terminal import Terminal
 
 CANARY = Wish(make.print_of("2.0"), 1)
@@ -244,8 +247,52 @@ def test_no_api_server(tmp_path: Path) -> None:
     cli = Cli(Api(), tmp_path, lambda: make.NOW)
     cli.api.url = "http://127.0.0.1:1"
     assert asyncio.run(cli.run("promote", "colorapi")) == REFUSED
-    assert "the API server cannot be reached" in cli.err.getvalue()
-    assert "--context" in cli.err.getvalue()
+    assert cli.err.getvalue() == (
+        "coalmine: the API server cannot be reached: 127.0.0.1:1: Connection refused; "
+        "check that the cluster runs and is the one that you mean (--context, --kubeconfig)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "more"),
+    [
+        (403, 'pods is forbidden: User "u" cannot list', "; ask who runs the cluster for this right, or name another"),
+        (403, 'admission webhook "w" denied the request: no', ""),
+        (409, "the object has been modified", ""),
+    ],
+)
+def test_what_to_do_without_a_right(status: int, message: str, more: str) -> None:
+    told = sentence(ApiError(status, "", message))
+    assert told.startswith(message + more)
+    assert bool(more) is (told != message)
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "told"),
+    [
+        ("", [], "it has not the shape of one"),
+        ("text", [], "it has not the shape of one"),
+        (
+            "{clusters: [], users: [], contexts: []}",
+            ["--context", "nope"],
+            "it has no context nope; `kubectl config get-contexts` lists those that it has",
+        ),
+    ],
+)
+def test_a_kubeconfig_of_no_use(text: str, flags: list[str], told: str, tmp_path: Path) -> None:
+    cli = Cli(Api(), tmp_path, lambda: make.NOW)
+    cli.write_kubeconfig = lambda: None  # type: ignore[method-assign]
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    assert asyncio.run(cli.run("list", "rollouts", "--kubeconfig", str(file), *flags)) == REFUSED
+    assert cli.err.getvalue() == f"coalmine: the kubeconfig cannot be used: {told}\n"
+
+
+def test_nothing_that_a_terminal_would_act_on_is_told() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    terminal = Terminal(out, err, tty=True, colour=False, columns=lambda: 80)
+    terminal.warn("a\x1b[2Jb\nc")
+    assert err.getvalue() == "coalmine: a?[2Jb?c\n"
 
 
 # --- set image -----------------------------------------------------------------------------

@@ -14,11 +14,11 @@ from coalmine.model.rollout import Phase, Replicas, Revision, Status
 from coalmine.model.view import Kind, Mark, Node, View
 from coalmine.model.weights import Weight
 from coalmine_cli.fit import columns, text_of
+from coalmine_cli.prune import pruned, size
 from coalmine_cli.stage.chart import chart
 from coalmine_cli.stage.frame import Scenery, frame, height
 from coalmine_cli.stage.ink import Ink
 from coalmine_cli.stage.narrate import said
-from coalmine_cli.stage.prune import pruned, size
 from coalmine_cli.stage.summary import summary
 from coalmine_cli.stage.tally import WINDOW, Answers, Tally
 from coalmine_cli.stage.teller import Act

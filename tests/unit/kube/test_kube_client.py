@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -407,3 +409,23 @@ def test_a_watch_that_talks_nonsense(bad: bytes) -> None:
             await collect(client.watch(DEPLOYMENTS, None, "4"))
 
     story(tell)
+
+
+def test_keys_of_a_kubeconfig_are_not_left_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library writes them to the temporary directory; a process that is killed would leave them there."""
+    from coalmine_sandbox import kubeconfig
+    from coalmine_sandbox.certificates import Authority
+
+    authority = Authority("test", datetime.datetime.now(datetime.UTC))
+    user = kubeconfig.certificate_user(authority.issue("somebody"))
+    file = kubeconfig.write(tmp_path / "kubeconfig", "https://127.0.0.1:1", authority.certificate, user)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+
+    async def work() -> None:
+        for _ in range(2):  # the library remembers what it has written
+            async with await Client.connect(str(file)):
+                assert list(scratch.iterdir()) == []
+
+    asyncio.run(work())

@@ -20,7 +20,6 @@ from coalmine.kube.resources import MUTATING_WEBHOOKS, NAMESPACES, PODS, SERVICE
 from coalmine_sandbox.api.admission.attributes import Attributes, Operation
 from coalmine_sandbox.api.admission.chain import Admission
 from coalmine_sandbox.api.defaults import complete
-from coalmine_sandbox.api.merge import json_patch
 from coalmine_sandbox.api.user import MASTERS, User
 from coalmine_sandbox.certificates import Authority
 
@@ -124,7 +123,7 @@ def configuration(*webhooks: Object, name: str = "w") -> Object:
 
 
 def admission(store: Memory) -> Admission:
-    return Admission(store, json_patch, random.Random(1))
+    return Admission(store, random.Random(1))
 
 
 def allowed(uid: str, *operations: Object, **fields: Any) -> Object:

@@ -11,10 +11,9 @@ import pytest
 from admission_world import admission, attributes, memory
 
 from coalmine.kube.resources import DEPLOYMENTS, NAMESPACES, NODES, PODS, SERVICES, Object, Resource
-from coalmine_sandbox.api.admission.quota import QUOTAS
 from coalmine_sandbox.api.body import decoded
 from coalmine_sandbox.api.errors import StatusError
-from coalmine_sandbox.api.kinds import Kinds
+from coalmine_sandbox.api.kinds import RESOURCE_QUOTAS, Kinds
 from coalmine_sandbox.api.schema import builtin, check
 
 POD: Object = {
@@ -91,7 +90,7 @@ def test_no_plugin_breaks(resource: Resource, sample: Object, labels: dict[str, 
                 result, _ = await chain.mutate(asked)
                 # what the schema refuses never comes to validation
                 if result is not None and not check.faults(node, result):
-                    store.put(QUOTAS, {"metadata": metadata, "spec": {"hard": HARD}, "status": status})
+                    store.put(RESOURCE_QUOTAS, {"metadata": metadata, "spec": {"hard": HARD}, "status": status})
                     await chain.validate(attributes(resource, result, namespace=asked.namespace))
                 passed += 1
             except StatusError:

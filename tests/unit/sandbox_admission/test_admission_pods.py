@@ -20,8 +20,8 @@ from coalmine.kube.resources import (
     Object,
     Resource,
 )
-from coalmine_sandbox.api.admission.quota import QUOTAS
 from coalmine_sandbox.api.errors import StatusError
+from coalmine_sandbox.api.kinds import RESOURCE_QUOTAS
 
 ENFORCE, WARN = "pod-security.kubernetes.io/enforce", "pod-security.kubernetes.io/warn"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -362,12 +362,12 @@ def with_quota(hard: dict[str, str], used: dict[str, str] | None = None, **spec:
     store = memory()
     status = {"hard": hard, "used": used or dict.fromkeys(hard, "0")}
     metadata = {"name": "small", "namespace": "default"}
-    store.put(QUOTAS, {"metadata": metadata, "spec": {"hard": hard, **spec}, "status": status})
+    store.put(RESOURCE_QUOTAS, {"metadata": metadata, "spec": {"hard": hard, **spec}, "status": status})
     return store
 
 
 def used(store: Memory) -> Object:
-    quota = store.get(QUOTAS, "default", "small")
+    quota = store.get(RESOURCE_QUOTAS, "default", "small")
     assert quota is not None
     return dict(quota["status"]["used"])
 
@@ -444,7 +444,7 @@ def test_other_kinds_are_counted() -> None:
 
 def test_a_quota_that_was_never_counted_lets_nothing_in() -> None:
     store = memory()
-    store.put(QUOTAS, {"metadata": {"name": "small", "namespace": "default"}, "spec": {"hard": {"pods": "1"}}})
+    store.put(RESOURCE_QUOTAS, {"metadata": {"name": "small", "namespace": "default"}, "spec": {"hard": {"pods": "1"}}})
     assert refused(store, pod()) == 'pods "p" is forbidden: status unknown for quota: small, resources: pods'
 
 
@@ -469,7 +469,8 @@ def test_a_pod_must_fit_into_every_quota_and_is_counted_in_none_otherwise() -> N
     store = with_quota({"pods": "5"})
     full = {"hard": {"pods": "0"}, "used": {"pods": "0"}}
     store.put(
-        QUOTAS, {"metadata": {"name": "z", "namespace": "default"}, "spec": {"hard": {"pods": "0"}}, "status": full}
+        RESOURCE_QUOTAS,
+        {"metadata": {"name": "z", "namespace": "default"}, "spec": {"hard": {"pods": "0"}}, "status": full},
     )
     assert "exceeded quota: z" in refused(store, pod())
     assert used(store) == {"pods": "0"}

@@ -209,6 +209,10 @@ def test_a_refusal(tmp_path: Path, response: Object, code: int, reason: str, mes
     with_server(tmp_path, story)
 
 
+#: JSON has no infinity: what held it could not be read again.
+INFINITE = '[{"op": "add", "path": "/data/x", "value": 1e999}]'
+
+
 def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
@@ -286,6 +290,7 @@ def test_nonsense(tmp_path: Path, name: str) -> None:
         whole(review({"uid": "another", "allowed": True})),
         lambda r: {**allowed(r["uid"]), "patchType": "JSONPatch", "patch": encoded("{")},
         lambda r: {**allowed(r["uid"]), "patchType": "JSONPatch", "patch": "no base64"},
+        lambda r: {**allowed(r["uid"]), "patchType": "JSONPatch", "patch": encoded(INFINITE)},
         lambda r: {**allowed(r["uid"]), "patchType": "JSONPatch", "patch": encoded('{"op": "add"}')},
         lambda r: allowed(r["uid"], {"op": "remove", "path": "/data/x"}),
         lambda r: allowed(r["uid"], add("/a/b/c", 1)),

@@ -8,15 +8,8 @@ import pytest
 from admission_world import ADMIN, Memory
 
 from coalmine.kube.resources import Object, Resource
-from coalmine_sandbox.api.authorization import (
-    CLUSTER_ROLE_BINDINGS,
-    CLUSTER_ROLES,
-    ROLE_BINDINGS,
-    ROLES,
-    Rbac,
-    path_refusal,
-    refusal,
-)
+from coalmine_sandbox.api.authorization import Rbac, path_refusal, refusal
+from coalmine_sandbox.api.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from coalmine_sandbox.api.user import ANONYMOUS, UNAUTHENTICATED, User, service_account
 from coalmine_sandbox.lab import MANIFESTS, read
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from coalmine.kube.resources import Object
+from coalmine_sandbox.api import writing
 from coalmine_sandbox.api.admission.attributes import Attributes
 from coalmine_sandbox.api.assembly import Api
 from coalmine_sandbox.api.authentication import Tokens
@@ -47,13 +48,14 @@ class Admission:
 class Stand:
     """Ask it by method and path; `now` may be moved."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, admission: writing.Admission | None = None) -> None:
+        """`admission`: the real one, say, instead of one that lets everything pass."""
         self.now = NOON
         self.store = store or Store()
         self.admission = Admission()
         self.api = Api(
             self.store,
-            self.admission,
+            admission or self.admission,
             Tokens(self.store, signing_key()[0], lambda: self.now, random.Random(3)),
             Rbac(self.store),
             judge(lambda: self.now),

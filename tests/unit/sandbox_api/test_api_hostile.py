@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
+import random
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coalmine.kube.resources import Object
+from coalmine_sandbox.api.admission.chain import Admission
 from coalmine_sandbox.api.kinds import BUILTIN, Kind
 from coalmine_sandbox.api.protobuf.decode import decode
+from coalmine_sandbox.api.store import Store
 
 JUNK: list[Any] = [None, "", "x", 0, -1, 1.5, True, [], {}, [None], [{}], {"": None}, "9" * 400, ["a", 1], {"a": [{}]}]
 MEDIA = [
@@ -111,9 +115,27 @@ SAMPLES: dict[str, Object] = {
 }
 
 
+async def guarded() -> Stand:
+    """A server with all that admission may ask about an object."""
+    store = Store()
+    stand = Stand(store, Admission(store, random.Random(5)))
+    labels = {"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"}
+    await stand.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "default", "labels": labels}})
+    await stand.ask("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    hard = {"count/configmaps": "50", "services": "50", "count/pods": "50"}
+    quotas = "/api/v1/namespaces/default/resourcequotas"
+    await stand.ask("POST", quotas, {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+    await stand.patch(f"{quotas}/q/status", {"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}})
+    return stand
+
+
 @pytest.mark.parametrize("kind", [k for k in BUILTIN if k.verbs != ("create",)], ids=lambda k: k.qualified)
-async def test_each_value_of_an_object_may_be_junk(stand: Stand, kind: Kind) -> None:
-    """Every field of a sample of every kind, replaced by each kind of junk, in a create, a PUT and a merge patch."""
+async def test_each_value_of_an_object_may_be_junk(kind: Kind) -> None:
+    """Every field of a sample of every kind, replaced by each kind of junk, in a create, a PUT and each patch.
+
+    Under the real admission, in a namespace with a quota and a Pod Security standard.
+    """
+    stand = await guarded()
     sample = SAMPLES.get(kind.resource.kind, {"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {}})
     where = collection(kind)
     created = await stand.answer("POST", where, sample)
@@ -136,6 +158,58 @@ async def test_each_value_of_an_object_may_be_junk(stand: Stand, kind: Kind) -> 
                 )
                 assert answer.status != 500 or b"Internal error occurred" not in answer.body, (method, body, answer)
     assert created.status in (201, 422)
+
+
+POD = "/api/v1/namespaces/default/pods/one"
+WEB = "/apis/apps/v1/namespaces/default/deployments/web"
+ROBOT = "/api/v1/namespaces/default/serviceaccounts/robot"
+ENTRY: Object = {"manager": "m", "operation": "Update", "apiVersion": "apps/v1", "fieldsType": "FieldsV1"}
+BODIES: dict[tuple[str, str], Object] = {
+    ("POST", f"{POD}/binding"): {"metadata": {"name": "one", "uid": "x", "annotations": {}}, "target": {"name": "n"}},
+    ("POST", f"{POD}/eviction"): {
+        "metadata": {"name": "one"},
+        "deleteOptions": {"gracePeriodSeconds": 1, "preconditions": {"uid": "x"}, "propagationPolicy": "Orphan"},
+    },
+    ("POST", f"{ROBOT}/token"): {"spec": {"audiences": ["a"], "expirationSeconds": 700}},
+    ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"): {
+        "spec": {"resourceAttributes": {"verb": "get"}, "nonResourceAttributes": {"path": "/", "verb": "get"}}
+    },
+    ("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"): {"spec": {"namespace": "x"}},
+    ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews"): {"metadata": {"name": "x"}},
+    ("PUT", f"{WEB}/scale"): {"metadata": {"name": "web", "resourceVersion": "1"}, "spec": {"replicas": 1}},
+    ("PATCH", f"{WEB}/scale"): {"metadata": {"name": "web", "resourceVersion": "1"}, "spec": {"replicas": 1}},
+    ("PUT", WEB): deployment() | {"metadata": {"managedFields": [ENTRY | {"fieldsV1": {"f:spec": {"f:paused": {}}}}]}},
+    ("DELETE", POD): {
+        "gracePeriodSeconds": 1,
+        "preconditions": {"uid": "x", "resourceVersion": "1"},
+        "propagationPolicy": "Orphan",
+        "dryRun": ["All"],
+    },
+}
+
+
+@pytest.mark.parametrize("asked", BODIES, ids=" ".join)
+async def test_each_value_of_what_is_no_object_may_be_junk(stand: Stand, asked: tuple[str, str]) -> None:
+    """Subresources, reviews, options, who owns what."""
+    method, path = asked
+    for where, sample in ((POD, pod()), (WEB, deployment()), (ROBOT, {"metadata": {"name": "robot"}})):
+        await stand.ask("POST", where.rpartition("/")[0], sample)
+    media = {"content-type": MEDIA[0]} if method == "PATCH" else {}
+    dry = {} if method == "DELETE" else {"dryRun": "All"}
+    sample = BODIES[asked]
+    for inner in paths_of(sample):
+        if inner[0] != "spec" or path != WEB:
+            for junk in [*JUNK, 10**15, 10**25, [[]], {"f:x": 1}, {"x": {}}, {"k:5": "x"}]:
+                body = with_value(sample, inner, junk)
+                answer = await stand.answer(method, path, body, headers=media, **dry)
+                assert answer.status < 500, (body, answer)
+
+
+@pytest.mark.parametrize("grace", ["--5", "²", "9" * 5000, "9" * 18, "-" + "9" * 18, "1_0", "-"])
+async def test_any_grace_period_is_answered(stand: Stand, grace: str) -> None:
+    await stand.ask("POST", POD.rpartition("/")[0], pod(nodeName="here"))
+    answer = await stand.answer("DELETE", POD, gracePeriodSeconds=grace)
+    assert answer.status == (200 if grace.strip("-9") == "" and 10 < len(grace) < 20 else 400)
 
 
 @SETTINGS
@@ -179,6 +253,8 @@ def test_any_bytes_are_answered(body: bytes) -> None:
         ({"resourceVersion": "-1"}, 400),
         ({"watch": "true", "timeoutSeconds": "abc"}, 400),
         ({"resourceVersion": "99"}, 504),
+        # {"rv":1e999,"start":"a/b"}
+        ({"continue": "eyJydiI6MWU5OTksInN0YXJ0IjoiYS9iIn0"}, 400),
     ],
 )
 async def test_any_query_is_answered(stand: Stand, query: dict[str, str], status: int) -> None:
@@ -204,6 +280,65 @@ async def test_nesting_and_aliases_are_bounded(stand: Stand) -> None:
     )
     answer = await stand.answer("POST", maps, laughs.encode(), headers={"content-type": "application/yaml"})
     assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("media", "number", "stored"),
+    [
+        ("application/json", "1e999", None),
+        ("application/json", "-1e999", None),
+        ("application/yaml", ".inf", None),
+        ("application/yaml", ".nan", None),
+        ("application/yaml", "9" * 400, None),
+        ("application/json", "9" * 400, None),
+        ("application/json", "9" * 5000, None),
+        ("application/json", "9223372036854775807", 2**63 - 1),
+        ("application/json", "9223372036854775808", 2.0**63),
+        ("application/yaml", "9223372036854775808", 2.0**63),
+    ],
+)
+async def test_every_number_can_be_read_again(stand: Stand, media: str, number: str, stored: float | None) -> None:
+    """A definition's default is any value; JSON has no infinity, and Go's integers have 64 bits."""
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    sample = copy.deepcopy(SAMPLES["CustomResourceDefinition"])
+    sample["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] = {
+        "n": {"type": "number", "default": "NUMBER"}
+    }
+    body = json.dumps(sample).replace('"NUMBER"', number).encode()
+    answer = await stand.answer("POST", crds, body, headers={"content-type": media})
+    assert answer.status == (400 if stored is None else 201), answer
+    if stored is not None:
+        found = json.loads((await stand.answer("GET", f"{crds}/things.example.com")).body)
+        kept = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        assert kept["n"]["default"] == stored
+        assert type(kept["n"]["default"]) is type(stored)
+
+
+async def test_an_object_is_no_deeper_than_its_readers_can_go(stand: Stand) -> None:
+    """However it came to be so deep: at once, or patch by patch."""
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    sample = copy.deepcopy(SAMPLES["CustomResourceDefinition"])
+    schema = sample["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["x-kubernetes-preserve-unknown-fields"] = True
+    await stand.ask("POST", crds, sample)
+    await asyncio.sleep(0)
+    things = "/apis/example.com/v1/namespaces/default/things"
+    nested: Any = {}
+    for _ in range(120):
+        nested = {"a": nested}
+    thing: Object = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}}
+    refused = await stand.ask("POST", things, {**thing, "spec": nested}, status=400)
+    assert "deeper than" in refused["message"]
+    await stand.ask("POST", things, {**thing, "spec": {"a": {"a": {}}}})
+    twice = [{"op": "copy", "from": "/spec", "path": "/spec/a/b"}] * 12
+    for _ in range(12):
+        answer = await stand.answer("PATCH", f"{things}/t", twice, headers={"content-type": MEDIA[1]})
+        assert answer.status < 500
+    found, depth = json.loads((await stand.answer("GET", f"{things}/t")).body), 0
+    level: list[Any] = [found]
+    while level:
+        depth, level = depth + 1, [v for each in level if isinstance(each, dict) for v in each.values()]
+    assert depth <= 102
 
 
 def test_protobuf_without_an_end_is_refused() -> None:

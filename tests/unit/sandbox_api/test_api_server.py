@@ -29,6 +29,7 @@ from coalmine.kube.resources import (
     resource_version_of,
 )
 from coalmine_sandbox import kubeconfig
+from coalmine_sandbox.api import server
 from coalmine_sandbox.api.authentication import Tokens
 from coalmine_sandbox.api.server import Server
 from coalmine_sandbox.certificates import Authority, signing_key
@@ -40,12 +41,12 @@ ADDRESS = "127.0.0.1"
 def pki(tmp_path: Path) -> Path:
     """The files that the server wants, and a client's certificate."""
     authority = Authority("test", datetime.datetime.now(datetime.UTC))
-    server = authority.issue("kube-apiserver", hosts=[ADDRESS])
+    own = authority.issue("kube-apiserver", hosts=[ADDRESS])
     admin = authority.issue("admin", groups=["system:masters"])
     files = {
         "ca.crt": authority.certificate,
-        "apiserver.crt": server.certificate,
-        "apiserver.key": server.key,
+        "apiserver.crt": own.certificate,
+        "apiserver.key": own.key,
         "sa.key": signing_key()[0],
         "admin.crt": admin.certificate,
         "admin.key": admin.key,
@@ -66,13 +67,13 @@ class Served:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Client]:
         tokens: Tokens = self.stand.api.tokens
-        server = Server(self.stand.api.handler, tokens, self.pki)
-        self.port = await server.start(ADDRESS, 0)
+        serving = Server(self.stand.api.handler, tokens, self.pki)
+        self.port = await serving.start(ADDRESS, 0)
         try:
             async with await Client.connect(str(config(self.pki, self.port))) as client:
                 yield client
         finally:
-            await server.stop()
+            await serving.stop()
             await self.stand.api.close()
 
     @contextlib.asynccontextmanager
@@ -168,6 +169,49 @@ def test_warnings_and_bounds_go_over_the_wire(pki: Path) -> None:
                 assert answer.headers.getall("Warning") == ['299 - "say \\"hello\\" you"']
 
     asyncio.run(use())
+
+
+async def watching(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A watch of all ConfigMaps that is answered, and not read any further."""
+    trust = ssl.create_default_context(cafile=str(served.pki / "ca.crt"))
+    trust.load_cert_chain(served.pki / "admin.crt", served.pki / "admin.key")
+    reader, writer = await asyncio.open_connection(ADDRESS, served.port, ssl=trust, limit=1024)
+    writer.write(b"GET /api/v1/configmaps?watch=true HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    return reader, writer
+
+
+def test_a_watcher_that_never_reads_is_hung_up_on(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_PATIENCE_SECONDS", 0.1)
+    served = Served(pki)
+
+    async def use() -> None:
+        async with served.running():
+            _, writer = await watching(served)
+            store = served.stand.store
+            big = config_map("a", x="y" * 1_000_000)
+            big["metadata"]["namespace"] = "default"
+            while store._listeners[CONFIG_MAPS]:
+                store.put(CONFIG_MAPS, big)
+                await asyncio.sleep(0.01)
+            writer.transport.abort()
+
+    asyncio.run(asyncio.wait_for(use(), 60))
+
+
+def test_no_watch_holds_up_the_end(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being answered is waited for; a watch would never be."""
+    monkeypatch.setattr(server, "_GOODBYE_SECONDS", 3600.0)
+    served = Served(pki)
+
+    async def use() -> None:
+        async with served.running():
+            reader, writer = await watching(served)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.transport.abort()
+
+    asyncio.run(asyncio.wait_for(use(), 60))
 
 
 def test_a_log_is_passed_on_from_the_nodes_agent(pki: Path) -> None:

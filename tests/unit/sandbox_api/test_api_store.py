@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from api_stand import config_map
 
 from coalmine.kube.resources import CONFIG_MAPS, SECRETS
+from coalmine_sandbox.api import journal
 from coalmine_sandbox.api.errors import StatusError
 from coalmine_sandbox.api.journal import Journal, JournalError
 from coalmine_sandbox.api.store import Change, Store
@@ -96,8 +99,8 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     store = Store(Journal(tmp_path))
     store.put(CONFIG_MAPS, named("a"))
     file = tmp_path / "journal.jsonl"
-    with file.open("ab") as journal:
-        journal.write(b'{"v":2,"r":["v1","Conf')
+    with file.open("ab") as cut:
+        cut.write(b'{"v":2,"r":["v1","Conf')
     again = Store(Journal(tmp_path))
     assert again.version == 1
     assert again.put(CONFIG_MAPS, named("b"))["metadata"]["resourceVersion"] == "2"
@@ -108,3 +111,53 @@ def test_a_journal_of_somebody_else_is_refused_with_what_to_do(tmp_path: Path) -
     (tmp_path / "journal.jsonl").write_text("hello\n")
     with pytest.raises(JournalError, match="remove the directory"):
         Store(Journal(tmp_path))
+
+
+def test_a_journal_is_its_owners_alone(tmp_path: Path) -> None:
+    """It holds Secrets, and the old one may have been open to all."""
+    state = tmp_path / "state"
+    Store(Journal(state)).put(SECRETS, named("a"))
+    assert state.stat().st_mode & 0o077 == 0
+    (state / "journal.jsonl").chmod(0o644)
+    Store(Journal(state)).put(SECRETS, named("b"))
+    assert (state / "journal.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_half_a_line_of_a_full_disk_does_not_take_the_next_one_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(Journal(tmp_path))
+    write = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if len(data) < 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:-10])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            store.put(CONFIG_MAPS, named("a"))
+    assert store.entries(CONFIG_MAPS) == []
+    store.put(CONFIG_MAPS, named("b"))
+    assert [entry.key for entry in Store(Journal(tmp_path)).entries(CONFIG_MAPS)] == [("default", "b")]
+
+
+def test_a_disk_too_full_to_shorten_the_journal_loses_no_write_and_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_MOST_WRITTEN", 0)
+    store = Store(Journal(tmp_path))
+    heard: list[Change] = []
+    store.listen(CONFIG_MAPS, heard.append)
+
+    def full(_path: Path, _target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        store.put(CONFIG_MAPS, named("a"))
+    store.put(CONFIG_MAPS, named("b"))  # now there is room
+    assert [change.entry.key[1] for change in heard] == ["a", "b"]
+    assert (tmp_path / "journal.jsonl").read_bytes().count(b"\n") == 3
+    assert len(Store(Journal(tmp_path)).entries(CONFIG_MAPS)) == 2

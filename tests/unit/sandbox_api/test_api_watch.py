@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import pytest
 from api_stand import Stand, config_map, next_events
+
+from coalmine.kube.resources import CONFIG_MAPS
+from coalmine_sandbox.api import watching
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -94,3 +99,36 @@ async def test_a_table_is_watched_too_with_its_heads_once(stand: Stand) -> None:
     assert [c["name"] for c in events[0][1]["columnDefinitions"]] == ["Name", "Data", "Age"]
     assert events[1][1]["columnDefinitions"] is None
     assert events[0][1]["rows"][0]["cells"] == ["a", 1, "0s"]
+
+
+async def test_a_watcher_that_takes_nothing_is_cut_off_and_holds_nothing(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_MOST_BYTES", 4000)
+    stream = await stand.watch(MAPS, resourceVersion=str(stand.store.version))
+    assert await anext(stream.chunks) == b""
+    for number in range(5):
+        await stand.ask("POST", MAPS, config_map(f"m{number}", x="y" * 1000))
+    assert [chunk async for chunk in stream.chunks] == []
+    assert not stand.store._listeners[CONFIG_MAPS]
+
+
+async def test_the_past_is_told_however_much_it_is(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is cut off for it would ask for the same again, without end."""
+    monkeypatch.setattr(watching, "_MOST_BYTES", 4000)
+    for number in range(5):
+        await stand.ask("POST", MAPS, config_map(f"m{number}", x="y" * 1000))
+    stream = await stand.watch(MAPS, resourceVersion="1")
+    assert len(await next_events(stream, 4)) == 4
+
+
+async def test_no_bookmark_runs_ahead_of_an_event_of_the_same_moment(stand: Stand) -> None:
+    await stand.ask("POST", MAPS, config_map("a"))
+    stream = await stand.watch(MAPS, timeoutSeconds="5", allowWatchBookmarks="true", resourceVersion="1")
+    assert await anext(stream.chunks) == b""
+    # at the very moment at which the last bookmark is due
+    loop = asyncio.get_running_loop()
+    changed = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b", "namespace": "default"}}
+    loop.call_later(3, stand.store.put, CONFIG_MAPS, changed)
+    types = [json.loads(line)["type"] async for chunk in stream.chunks for line in chunk.splitlines()]
+    assert types[0] == "ADDED"

@@ -7,10 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from api_stand import NOON, Stand, config_map, deployment, pod
+from api_stand import NOON, SOMEBODY, Stand, config_map, deployment, pod
 
 from coalmine.kube.resources import Object
 from coalmine_sandbox.api.admission.attributes import Attributes
+from coalmine_sandbox.api.authentication import ISSUER
 from coalmine_sandbox.api.times import timestamp
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -363,3 +364,81 @@ async def test_a_full_range_is_told(stand: Stand) -> None:
         await stand.ask("POST", SERVICES, service(f"s{number}"))
     refused = await stand.ask("POST", SERVICES, service("last"), status=500)
     assert "range is full" in refused["message"]
+
+
+# --- who meets whom --------------------------------------------------------------------------------
+
+
+async def test_two_who_apply_what_is_not_there_both_have_their_way(stand: Stand) -> None:
+    """Both find nothing; the second to come out of admission finds the first one's object, and merges."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(attributes: Attributes) -> None:
+        if attributes.operation == "CREATE" and not asked.is_set():
+            asked.set()
+            await go_on.wait()
+
+    stand.admission.mutator = slowly
+    one, other = ({**config_map("a"), "data": {key: "1"}} for key in ("one", "other"))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stand.patch(f"{MAPS}/a", one, "apply", fieldManager="one"))
+        await asked.wait()
+        await stand.patch(f"{MAPS}/a", other, "apply", fieldManager="other", status=201)
+        go_on.set()
+    assert task.result()["data"] == {"one": "1", "other": "1"}
+
+
+async def test_what_a_webhook_makes_of_a_scale_holds_for_patches_too(stand: Stand) -> None:
+    await made(stand)
+
+    async def fewer(attributes: Attributes) -> Object:
+        obj: Object = attributes.object or {}
+        return {**obj, "spec": {"replicas": 4}} if attributes.subresource == "scale" else obj
+
+    stand.admission.mutator = fewer
+    assert (await stand.patch(f"{WEB}/scale", {"spec": {"replicas": 9}}))["spec"] == {"replicas": 4}
+    assert (await stand.ask("GET", WEB))["spec"]["replicas"] == 4
+
+
+async def test_a_json_patch_that_does_not_fit_tells_nothing_of_the_object(stand: Stand) -> None:
+    secret = {"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}}
+    await stand.ask("POST", "/api/v1/namespaces/default/secrets", secret)
+    for operation in (
+        {"op": "test", "path": "/data/password", "value": "x"},
+        {"op": "remove", "path": "/data/nothing"},
+        {"op": "add", "path": "/data/password/x/y", "value": 1},
+    ):
+        refused = await stand.patch("/api/v1/namespaces/default/secrets/s", [operation], "json", status=422)
+        assert refused["message"] == "the server rejected our request due to an error in our request"
+        assert "details" not in refused
+
+
+# --- who may ---------------------------------------------------------------------------------------
+
+
+async def test_a_role_in_a_namespace_may_be_about_the_namespace(stand: Stand) -> None:
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/mine"
+    for name in ("mine", "theirs"):
+        await stand.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    rule = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]}
+    await stand.ask("POST", f"{roles}/roles", {"metadata": {"name": "r"}, "rules": [rule]})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": SOMEBODY.name}
+    binding = {"metadata": {"name": "b"}, "roleRef": reference, "subjects": [subject]}
+    await stand.ask("POST", f"{roles}/rolebindings", binding)
+    await stand.ask("GET", "/api/v1/namespaces/mine", user=SOMEBODY)
+    refused = await stand.ask("GET", "/api/v1/namespaces/theirs", user=SOMEBODY, status=403)
+    assert refused["message"] == (
+        'namespaces "theirs" is forbidden: User "somebody" cannot get resource "namespaces" in API group "" '
+        'in the namespace "theirs"'
+    )
+    refused = await stand.ask("GET", "/api/v1/namespaces", user=SOMEBODY, status=403)
+    assert refused["message"].endswith("at the cluster scope")
+
+
+@pytest.mark.parametrize("asked", [[], ["vault"]])
+async def test_a_token_request_is_answered_with_its_audiences(stand: Stand, asked: list[str]) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    await stand.ask("POST", accounts, {"metadata": {"name": "robot"}})
+    made = await stand.ask("POST", f"{accounts}/robot/token", {"spec": {"audiences": asked}})
+    assert made["spec"] == {"audiences": asked or [ISSUER], "expirationSeconds": 3600}

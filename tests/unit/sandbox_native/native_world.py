@@ -94,6 +94,7 @@ class World:
         self.before: Callable[[str], Awaitable[None]] = self._nothing
         self.unready: set[str] = set()  # images whose pods never become ready
         self.silent = False  # the nodes renew no Lease and touch no pod
+        self.slept = 0.0  # seconds that the machine stood still: clocks went on, timers did not
         chance = random.Random(5)
         store = Store()
         self.admission = Admission(store)
@@ -126,7 +127,7 @@ class World:
         def connect(user: str) -> Any:
             return Between(self, self._api.connect(user))
 
-        manager = Manager(connect, now, random.Random(1), "the authority")
+        manager = Manager(connect, lambda: now() + self.slept, random.Random(1), "the authority")
         self._tasks = [asyncio.create_task(manager.run()), asyncio.create_task(self._kubelet())]
         await self.until(lambda: self.exists(SERVICE_ACCOUNTS, "default"))
         return self

@@ -28,15 +28,23 @@ def test_usage() -> None:
     long_gone = asking("d", "1", "1Gi", deleting=True)
     long_gone["metadata"].update(deletionTimestamp=timestamp(NOW - 5), deletionGracePeriodSeconds=30)
     pods = [asking("a", "250m", "100Mi"), asking("b", "1", "28Mi"), asking("c", "9", "9Gi", phase="Failed"), long_gone]
-    hard = ("pods", "cpu", "requests.memory", "limits.memory", "configmaps", "count/pods", "requests.storage")
-    assert quota.usage(hard, objects(pods=pods, maps=[{}]), NOW) == {
+    names = ("pods", "cpu", "requests.memory", "limits.memory", "configmaps", "count/pods", "requests.storage", "x/gpu")
+    one = {"spec": {"hard": dict.fromkeys(names, "9")}}
+    assert quota.used(one, objects(pods=pods, maps=[{}]), NOW) == {
         "pods": "2",
         "cpu": "1250m",
         "requests.memory": "128Mi",
         "limits.memory": "2Gi",
         "configmaps": "1",
         "count/pods": "4",
+        "requests.storage": "0",
     }
+
+
+def test_a_scope_counts_what_it_is_about() -> None:
+    pods = [asking("a", "250m", "100Mi"), pod("b", containers=[{"name": "app"}])]
+    one = {"spec": {"hard": {"pods": "9", "configmaps": "9"}, "scopes": ["BestEffort"]}}
+    assert quota.used(one, objects(pods=pods, maps=[{}]), NOW) == {"pods": "1", "configmaps": "0"}
 
 
 def budget(**spec: Any) -> Object:

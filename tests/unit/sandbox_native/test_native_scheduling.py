@@ -9,7 +9,8 @@ import pytest
 from native_samples import pod
 
 from coalmine.kube.resources import Object
-from coalmine_sandbox.native.scheduling.fit import free_share, misfits, requests, why_nowhere
+from coalmine_sandbox.api.admission.usage import needed
+from coalmine_sandbox.native.scheduling.fit import free_share, misfits, why_nowhere
 
 TAINT = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
 
@@ -80,10 +81,19 @@ def test_requests_of_init_containers_and_sidecars() -> None:
     def container(cpu: str, **more: str) -> Object:
         return {"name": "c", "resources": {"requests": {"cpu": cpu}}, **more}
 
+    def cpu(**spec: Any) -> Fraction:
+        return needed(spec, "requests")["cpu"]
+
     init = [container("1", restartPolicy="Always"), container("5"), container("1", restartPolicy="Always")]
-    assert requests(pod("a", containers=[container("2")], initContainers=init))["cpu"] == 6
-    assert requests(pod("a", containers=[container("9")], initContainers=init))["cpu"] == 11
-    assert requests(pod("a", containers=[container("1")], overhead={"cpu": "250m"}))["cpu"] == Fraction(5, 4)
+    assert cpu(containers=[container("2")], initContainers=init) == 6
+    assert cpu(containers=[container("9")], initContainers=init) == 11
+    assert cpu(containers=[container("1")], overhead={"cpu": "250m"}) == Fraction(5, 4)
+
+
+def test_overhead_sets_no_limit_where_there_is_none() -> None:
+    limited = [{"name": "c", "resources": {"limits": {"memory": "1Mi"}}}]
+    found = needed({"containers": limited, "overhead": {"cpu": "250m", "memory": "1Mi"}}, "limits")
+    assert found == {"memory": 2 << 20}
 
 
 def test_the_emptier_node_is_better() -> None:

@@ -15,7 +15,7 @@ import pytest
 from native_world import LABELS, World, container, image
 from virtual_time import run
 
-from coalmine.kube.client import ApiError
+from coalmine.kube.client import STRATEGIC, ApiError
 from coalmine.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -34,6 +34,7 @@ from coalmine.kube.resources import (
 )
 from coalmine_sandbox.api.errors import forbidden
 from coalmine_sandbox.api.kinds import BUDGETS, JOBS, RESOURCE_QUOTAS
+from coalmine_sandbox.api.times import timestamp
 from coalmine_sandbox.native.accounts import ROOT_CA
 from coalmine_sandbox.native.pods import condition, is_ready
 
@@ -384,6 +385,34 @@ def test_a_node_that_falls_silent_takes_its_pods_readiness() -> None:
         assert (await world.api.get(DEPLOYMENTS, "test", "app"))["status"]["unavailableReplicas"] == 2
         await world.api.delete(NODES, None, "node-0")
         await world.until(lambda: all_new(world))
+
+    told(story)
+
+
+def test_after_a_machine_slept_its_nodes_have_time_to_speak() -> None:
+    async def story(world: World) -> None:
+        world.silent = True
+        await asyncio.sleep(45)
+        world.slept = 3600.0
+        await asyncio.sleep(45)
+        assert is_ready(await world.api.get(NODES, None, "node-0"))
+
+        async def lost() -> bool:
+            return not is_ready(await world.api.get(NODES, None, "node-0"))
+
+        await world.until(lost)  # for it is silent after all
+
+    told(story)
+
+
+def test_a_status_is_a_sign_of_life_too() -> None:
+    async def story(world: World) -> None:
+        world.silent = True
+        for beat in range(12):
+            await asyncio.sleep(20)
+            ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": timestamp(1_000_000.0 + beat)}
+            await world.api.patch(NODES, None, "node-0", {"status": {"conditions": [ready]}}, "status", kind=STRATEGIC)
+            assert not (await world.api.get(NODES, None, "node-0"))["spec"].get("taints")
 
     told(story)
 

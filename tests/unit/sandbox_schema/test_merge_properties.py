@@ -336,3 +336,8 @@ def test_kubectl_takes_over_what_it_applied_from_the_client() -> None:
             "field": ".spec.map.a",
         }
     ]
+
+
+def test_an_empty_map_in_place_of_a_text_is_applied() -> None:
+    live = applied(applied(None, {"any": {"a": "text"}}, "one"), {"any": {"a": {}}}, "one", time="2")
+    assert live["spec"]["any"] == {"a": {}}

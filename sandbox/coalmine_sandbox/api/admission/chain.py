@@ -16,7 +16,7 @@ from coalmine.kube.resources import Object, Resource
 from coalmine_sandbox.api.admission import lifecycle, nodes, pod_security, pods, quota
 from coalmine_sandbox.api.admission.attributes import Attributes, Reader
 from coalmine_sandbox.api.admission.calling import Caller, HttpsCaller
-from coalmine_sandbox.api.admission.webhooks import Patch, Rounds, Webhooks
+from coalmine_sandbox.api.admission.webhooks import Rounds, Webhooks
 
 
 class Storage(Reader, Protocol):
@@ -31,15 +31,14 @@ class Admission:
     def __init__(
         self,
         store: Storage,
-        patch: Patch,
         chance: random.Random,
         caller: Callable[[Reader], Caller] = HttpsCaller,
     ) -> None:
-        """`patch` applies a JSON patch; `chance` names volumes and reviews; `caller` reaches webhooks."""
+        """`chance` names volumes and reviews; `caller` reaches webhooks."""
         self._store = store
         self._chance = chance
         self._caller = caller(store)
-        self._webhooks = Webhooks(store, self._caller, patch, chance)
+        self._webhooks = Webhooks(store, self._caller, chance)
 
     async def mutate(self, attributes: Attributes) -> tuple[Object | None, list[str]]:
         """The object as plugins and webhooks want it, and warnings; the very same object where none changed it.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Final
 
 from coalmine.kube.resources import PODS, Object, Resource
 from coalmine_sandbox.api import errors
@@ -16,9 +15,9 @@ from coalmine_sandbox.api.admission import usage
 from coalmine_sandbox.api.admission.attributes import Attributes, Reader
 from coalmine_sandbox.api.admission.matching import qualified
 from coalmine_sandbox.api.errors import StatusError
+from coalmine_sandbox.api.kinds import RESOURCE_QUOTAS
 from coalmine_sandbox.node.quantities import parse
 
-QUOTAS: Final = Resource("v1", "ResourceQuota", "resourcequotas")
 #: Stores a changed object.
 Put = Callable[[Resource, Object], Object]
 
@@ -29,14 +28,14 @@ def charge(attributes: Attributes, reader: Reader, put: Put) -> None:
     if attributes.operation != "CREATE" or attributes.subresource or obj is None or not attributes.namespace:
         return
     changes = []
-    for quota in reader.objects(QUOTAS, attributes.namespace):
+    for quota in reader.objects(RESOURCE_QUOTAS, attributes.namespace):
         if usage.in_scope(attributes.resource, obj, quota["spec"].get("scopes") or ()):
             changes.append((quota, _needed(attributes, obj, quota)))
     for quota, needed in changes:
         if needed and not attributes.dry_run:
             used, hard = quota["status"]["used"], quota["status"]["hard"]
             now = {name: usage.total(str(used[name]), n, like=str(hard[name])) for name, n in needed.items()}
-            put(QUOTAS, {**quota, "status": {**quota["status"], "used": {**used, **now}}})
+            put(RESOURCE_QUOTAS, {**quota, "status": {**quota["status"], "used": {**used, **now}}})
 
 
 def _needed(attributes: Attributes, obj: Object, quota: Object) -> dict[str, Fraction]:

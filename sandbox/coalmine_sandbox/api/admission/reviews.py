@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from coalmine.kube.resources import Object
 from coalmine_sandbox.api.admission.attributes import Attributes
+from coalmine_sandbox.api.body import parse
 from coalmine_sandbox.api.errors import StatusError
 
 API_VERSION: Final = "admission.k8s.io/v1"
@@ -127,8 +128,8 @@ def _patch(encoded: Any, patch_type: Any) -> list[Any]:
     if patch_type != "JSONPatch":
         raise AnswerError(f'unsupported patch type "{str(patch_type)[:64]}"')
     try:
-        operations = json.loads(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+        operations = parse(base64.b64decode(encoded, validate=True))  # bounded as what a client sends
+    except (binascii.Error, ValueError, TypeError, StatusError) as error:
         raise AnswerError(f"received undecodable patch in webhook response: {error}") from error
     if not isinstance(operations, list):
         raise AnswerError("received undecodable patch in webhook response: it is no list of operations")

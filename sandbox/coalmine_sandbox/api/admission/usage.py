@@ -86,14 +86,14 @@ _ONE: Final = Fraction(1)
 def _of_pod(spec: Object) -> dict[str, Fraction]:
     used: dict[str, Fraction] = {}
     for kind in ("requests", "limits"):
-        for name, amount in _needed(spec, kind).items():
+        for name, amount in needed(spec, kind).items():
             used[f"{kind}.{name}"] = amount
             if kind == "requests" and name in _COMPUTE:
                 used[name] = amount
     return used
 
 
-def _needed(spec: Object, kind: str) -> Amounts:
+def needed(spec: Object, kind: str) -> Amounts:
     """What a pod needs at its peak: init containers run one by one, before the others; sidecars beside all."""
     running: dict[str, Fraction] = defaultdict(Fraction)
     beside: dict[str, Fraction] = defaultdict(Fraction)

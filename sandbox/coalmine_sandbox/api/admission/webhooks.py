@@ -14,7 +14,7 @@ import dataclasses
 import logging
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,12 +25,11 @@ from coalmine_sandbox.api.admission.attributes import Attributes, Reader
 from coalmine_sandbox.api.admission.calling import Caller, CallError
 from coalmine_sandbox.api.admission.matching import is_asked, is_exempt
 from coalmine_sandbox.api.errors import StatusError
+from coalmine_sandbox.api.merge.patches import json_patch
 from coalmine_sandbox.api.schema import builtin, check, decoding
 
 _log = logging.getLogger(__name__)
 
-#: An object and a JSON patch's operations; the patched object. Raises StatusError.
-Patch = Callable[[Object, Any], Object]
 _NO_SIDE_EFFECTS: Final = ("None", "NoneOnDryRun")
 #: Characters of somebody else's text in an error.
 _SHOWN: Final = 256
@@ -68,10 +67,9 @@ class Rounds:
 class Webhooks:
     """The MutatingWebhookConfigurations as a plugin."""
 
-    def __init__(self, reader: Reader, caller: Caller, patch: Patch, chance: random.Random) -> None:
+    def __init__(self, reader: Reader, caller: Caller, chance: random.Random) -> None:
         self._reader = reader
         self._caller = caller
-        self._patch = patch
         self._chance = chance
 
     async def admit(self, attributes: Attributes, rounds: Rounds) -> Object | None:
@@ -133,9 +131,9 @@ class Webhooks:
     def _patched(self, resource: Resource, obj: Object, operations: list[Any]) -> Object:
         """The patched object as decoding leaves it; the same one where nothing changed. Raises StatusError."""
         try:
-            made = self._patch(obj, operations)
+            made = json_patch(obj, operations)
         except StatusError as error:
-            raise _internal(self._misfit(obj, operations)) from error
+            raise _internal(_misfit(obj, operations)) from error
         if obj.get("kind") == resource.kind and (node := builtin.structure(resource)) is not None:
             refusal = decoding.refusal(node, resource.api_version, resource.kind, made)
             if refusal is not None:
@@ -145,18 +143,19 @@ class Webhooks:
             made = defaults.complete(resource, check.prune(node, made))
         return obj if made == obj else made
 
-    def _misfit(self, obj: Object, operations: list[Any]) -> str:
-        """Which operation does not fit, and why: without the object, which may be a Secret."""
-        for operation in operations:
-            try:
-                obj = self._patch(obj, [operation])
-            except StatusError:
-                said = operation if isinstance(operation, dict) else {}
-                what, path = str(said.get("op"))[:_SHOWN], str(said.get("path"))[:_SHOWN]
-                if what == "test":
-                    return f"testing value {path} failed: test failed"
-                return f'{what} operation does not apply: doc is missing path: "{path}": missing value'
-        return "the patch has too many operations"
+
+def _misfit(obj: Object, operations: list[Any]) -> str:
+    """Which operation does not fit, and why: without the object, which may be a Secret."""
+    for operation in operations:
+        try:
+            obj = json_patch(obj, [operation])
+        except StatusError:
+            said = operation if isinstance(operation, dict) else {}
+            what, path = str(said.get("op"))[:_SHOWN], str(said.get("path"))[:_SHOWN]
+            if what == "test":
+                return f"testing value {path} failed: test failed"
+            return f'{what} operation does not apply: doc is missing path: "{path}": missing value'
+    return "the patch has too many operations"
 
 
 def _internal(message: str) -> StatusError:

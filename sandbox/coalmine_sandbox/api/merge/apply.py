@@ -10,6 +10,7 @@ Rules (structured-merge-diff's merge.Updater under apimachinery's field manager)
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from coalmine.kube.resources import Object, name_of, namespace_of
@@ -80,7 +81,7 @@ def apply(
         found[me] = Entry(mine, version, previous if typed.same(before, made) else time)
     else:
         found.pop(me, None)
-    answer = typed.copied(made)
+    answer = copy.deepcopy(made)
     if manager == _KUBECTL:
         answer = last_applied.refreshed(answer, applied)
     answer = managers.write(answer, found)

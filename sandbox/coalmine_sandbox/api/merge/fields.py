@@ -16,6 +16,7 @@ Fields = frozenset[Path]
 
 EMPTY: Final[Fields] = frozenset()
 _SELF: Final = "."
+_KINDS: Final = ("f:", "k:", "v:", "i:")
 
 
 def encode(fields: Iterable[Path]) -> dict[str, Any]:
@@ -33,13 +34,17 @@ def encode(fields: Iterable[Path]) -> dict[str, Any]:
 
 
 def decode(written: Mapping[str, Any]) -> Fields:
-    """The set that fieldsV1 means."""
+    """The set that fieldsV1 means. Raises ValueError for what is none: clients may send it."""
     found: set[Path] = set()
 
     def walk(at: Mapping[str, Any], path: Path) -> None:
+        if not isinstance(at, dict):
+            raise ValueError(f"{path[-1:]} holds no set of fields")  # noqa: TRY004
         for element, below in at.items():
             if element == _SELF:
                 found.add(path)
+            elif element[:2] not in _KINDS:
+                raise ValueError(f"{element[:50]} is no element of a path")
             elif not below:
                 found.add((*path, element))
             else:

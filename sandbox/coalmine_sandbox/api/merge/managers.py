@@ -80,7 +80,11 @@ def read(obj: Object) -> Managers | None:
         owner = Key(
             entry.get("manager", ""), operation, "" if operation == APPLY else version, entry.get("subresource", "")
         )
-        answer[owner] = Entry(fields.decode(entry.get("fieldsV1") or {}), version, entry.get("time", ""))
+        try:
+            owned = fields.decode(entry.get("fieldsV1") or {})
+        except ValueError:
+            return None
+        answer[owner] = Entry(owned, version, entry.get("time", ""))
     return answer
 
 
@@ -142,8 +146,9 @@ def capped(managers: Managers) -> Managers:
 
 def settled(old: Object, new: Object) -> Object:
     """`new`, with the old entries where nothing differs but their times: a write that changes nothing is none."""
-    if _timeless(old) == _timeless(new):
-        return {**new, "metadata": {**new["metadata"], "managedFields": old["metadata"]["managedFields"]}}
+    was = old["metadata"].get("managedFields")
+    if was and _timeless(old) == _timeless(new):
+        return {**new, "metadata": {**new["metadata"], "managedFields": was}}
     return new
 
 

@@ -56,16 +56,15 @@ def json_patch(current: Object, operations: Any) -> Object:
             if operation.get("op") == "copy":
                 copied += len(json.dumps(jsonpointer.resolve_pointer(patched, operation["from"])))
                 if copied > COPIED_LIMIT:
-                    raise rejected(f"the copies of this patch are larger than {COPIED_LIMIT} bytes")
+                    raise rejected()
             patched = jsonpatch.JsonPatch([operation]).apply(patched, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError) as error:
-        raise rejected(str(error)) from error
+        raise rejected() from error
     if not isinstance(patched, dict):
-        raise rejected("the patch makes the object something else than an object")
+        raise rejected()
     return patched
 
 
-def rejected(why: str) -> StatusError:
-    """422: a well-formed patch that cannot be applied to this object."""
-    cause = {"reason": "UnexpectedServerResponse", "message": why}
-    return StatusError(422, "Invalid", _REJECTED, {"causes": [cause]})
+def rejected() -> StatusError:
+    """422: a well-formed patch that cannot be applied to this object. Nothing of the object, which may be a Secret."""
+    return StatusError(422, "Invalid", _REJECTED)

@@ -78,7 +78,7 @@ def _list(node: Node, original: list[Any], patch: list[Any]) -> list[Any]:
     if not original and not patch:
         return original
     if any(isinstance(item, list) for item in (*original, *patch)):
-        raise rejected("lists of lists are not supported")
+        raise rejected()  # a list of lists
     if not node.merge_key:
         both = _unique([*original, *patch])
         return _in_order(both, patch, original, _identity)

@@ -7,12 +7,11 @@ taken apart is a leaf, and has one owner.
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from coalmine_sandbox.api.merge import fields
 from coalmine_sandbox.api.merge.fields import Fields, Path
@@ -233,11 +232,14 @@ def merge(node: Node, live: Any, applied: Any) -> Any:
 def _merge(node: Node, live: Any, applied: Any, path: Path) -> Any:
     chosen = live if applied is ABSENT else applied
     form = _form(node, chosen)
-    if form is _Form.LEAF or (_empty(live) and _empty(applied)):
+    if form is _Form.LEAF:
         return chosen
-    left, right = (value if value is not ABSENT and value else None for value in (live, applied))
+    # what has another form, as a text in place of a map, counts as nothing
+    wanted = dict if form is _Form.MAP else list
+    left, right = (cast("Any", value if value and isinstance(value, wanted) else wanted()) for value in (live, applied))
+    if not left and not right:
+        return chosen  # nothing, null and empty are not the same
     if form is _Form.MAP:
-        left, right = left if isinstance(left, dict) else {}, right or {}
         answer = {}
         for name in left | right:
             below = (*path, fields.field(name))
@@ -245,7 +247,7 @@ def _merge(node: Node, live: Any, applied: Any, path: Path) -> Any:
             if value is not ABSENT:
                 answer[name] = value
         return answer or ABSENT
-    return _merge_lists(node, left if isinstance(left, list) else [], right or [], path) or ABSENT
+    return _merge_lists(node, left, right, path) or ABSENT
 
 
 def _merge_lists(node: Node, live: list[Any], applied: list[Any], path: Path) -> list[Any]:
@@ -339,7 +341,3 @@ def named(node: Node, found: Fields) -> Fields:
             else:
                 at = _item(at)
     return frozenset(answer)
-
-
-def copied(value: Any) -> Any:
-    return copy.deepcopy(value)

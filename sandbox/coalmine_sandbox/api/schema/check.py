@@ -54,7 +54,7 @@ def prune(node: Node, obj: Object) -> Object:
 
 
 def default(node: Node, obj: Object) -> Object:
-    """The object with the schema's defaults; a null where there is a default gives way to it."""
+    """The object with the schema's defaults; a null that may not be gives way to one, or goes."""
     return cast("Object", _defaulted(node, obj))
 
 
@@ -249,17 +249,22 @@ def _pruned(node: Node, value: Any) -> Any:
 def _defaulted(node: Node, value: Any) -> Any:
     if isinstance(value, dict):
         if node.shape is Shape.MAP and node.items is not None:
-            return {name: _defaulted(node.items, item) for name, item in value.items()}
+            kept = {n: i for n, i in value.items() if i is not None or node.items.nullable or node.name}
+            return {name: _defaulted(node.items, item) for name, item in kept.items()}
         made = {
             name: _defaulted(node.fields[name], item) if name in node.fields else copy.deepcopy(item)
             for name, item in value.items()
         }
         for name, child in node.fields.items():
             # what the built-in metadata says of defaults is Go's, not this schema's
-            if "default" not in child.rules or child.presence is not Presence.KEPT or child.name:
+            if child.presence is not Presence.KEPT or child.name:
                 continue
-            if name not in made or (made[name] is None and not child.nullable):
-                made[name] = _defaulted(child, copy.deepcopy(child.rules["default"]))
+            null = name in made and made[name] is None and not child.nullable
+            if "default" in child.rules:
+                if null or name not in made:
+                    made[name] = _defaulted(child, copy.deepcopy(child.rules["default"]))
+            elif null:
+                del made[name]
         return made
     if isinstance(value, list):
         return [_defaulted(node.items, item) for item in value] if node.items is not None else copy.deepcopy(value)

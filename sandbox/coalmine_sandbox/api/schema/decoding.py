@@ -24,16 +24,11 @@ _QUANTITIES: Final = "quantities must match the regular expression '^([+-]?[0-9.
 def refusal(node: Node, api_version: str, kind: str, obj: Object) -> StatusError | None:
     """The 400 for an object that Go's types cannot hold; None for one that they can."""
     problem = _problem(node, obj, "", kind)
-    return None if problem is None else _cannot_be_handled(api_version, kind, problem)
+    return None if problem is None else cannot_be_handled(api_version, kind, problem)
 
 
-def strict(api_version: str, kind: str, unknown: list[str]) -> StatusError:
-    """The 400 of ``fieldValidation=Strict`` for unknown fields (`check.unknown`), for any kind."""
-    said = ", ".join(f'unknown field "{path}"' for path in unknown)
-    return _cannot_be_handled(api_version, kind, f"strict decoding error: {said}")
-
-
-def _cannot_be_handled(api_version: str, kind: str, problem: str) -> StatusError:
+def cannot_be_handled(api_version: str, kind: str, problem: str) -> StatusError:
+    """The 400 for what is no object of this kind."""
     version = api_version.rpartition("/")[2]
     return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
 
@@ -75,7 +70,8 @@ def _text_problem(rules: Mapping[str, Any], value: Any, path: str, struct: str) 
     name = rules.get("format")
     if name == "quantity":
         text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-        return None if isinstance(text, str) and formats.QUANTITY.fullmatch(text) else _QUANTITIES
+        good = isinstance(text, str) and len(text) <= formats.QUANTITY_LIMIT and formats.QUANTITY.fullmatch(text)
+        return None if good else _QUANTITIES
     if not isinstance(value, str):
         return _cannot(_go_kind(value), Node(Shape.STRING, rules=rules), path, struct)
     layout = _LAYOUTS.get(name or "")

@@ -15,8 +15,10 @@ from typing import Any, Final, NamedTuple
 
 #: Patterns come with CRDs of the sandbox's own user, and Python's backtrack: longer texts are not matched.
 TEXT_LIMIT: Final = 10_000
-#: apimachinery's resource.Quantity.
-QUANTITY: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?", re.ASCII)
+#: apimachinery's resource.Quantity, with exponents that somebody can mean: each power of ten costs memory.
+QUANTITY: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,2})?", re.ASCII)
+#: Longer numbers mean nothing.
+QUANTITY_LIMIT: Final = 32
 
 
 class Problem(NamedTuple):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from decimal import ROUND_UP, Decimal
 from typing import Any, Final
 
-from coalmine_sandbox.api.schema.formats import QUANTITY
+from coalmine_sandbox.api.schema.formats import QUANTITY, QUANTITY_LIMIT
 
 _BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-#: Longer numbers mean nothing, and exponents of any length would cost memory.
-_LENGTH_LIMIT: Final = 32
 _EXPONENT_LIMIT: Final = 18
 #: Nothing finer is kept.
 _NANO: Final = Decimal("1e-9")
@@ -22,7 +20,7 @@ def canonical(value: Any, *, milli: bool = False) -> str:
     `milli`: rounded up to thousandths, as amounts of resources are. What is no quantity comes back as text.
     """
     text = str(value)
-    if len(text) > _LENGTH_LIMIT or not QUANTITY.fullmatch(text):
+    if len(text) > QUANTITY_LIMIT or not QUANTITY.fullmatch(text):
         return text
     number, suffix = _parted(text)
     if milli:

@@ -14,11 +14,7 @@ _OMITTED: Final = object()
 
 def shown(value: Any) -> str:
     """A value as an error shows it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return (
-        str(value) if isinstance(value, int | float) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    )
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _cause(reason: str, said: str, path: str, detail: str, value: Any = _OMITTED) -> Cause:

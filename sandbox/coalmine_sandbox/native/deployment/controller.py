@@ -13,7 +13,6 @@ from coalmine.kube.resources import (
     REPLICA_SETS,
     Object,
     controller_of,
-    labels_of,
     name_of,
     namespace_of,
     resource_version_of,
@@ -34,8 +33,8 @@ from coalmine_sandbox.native.deployment.decide import (
 )
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
-from coalmine_sandbox.native.owners import controlled_by
-from coalmine_sandbox.native.work import Work, is_terminating
+from coalmine_sandbox.native.owners import controlled_by, selects
+from coalmine_sandbox.native.work import Work, namespace_ends
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +83,7 @@ class DeploymentController:
     def _add_matching(self, replica_set: Object) -> None:
         """Nobody controls it: whoever selects it may adopt it."""
         for each in in_namespace(self._deployments, namespace_of(replica_set)):
-            selector = of_object(each["spec"].get("selector"))
-            if selector is not None and selector.requirements and selector.matches(labels_of(replica_set)):
+            if selects(of_object(each["spec"].get("selector")), replica_set):
                 self._work.add((namespace_of(each), name_of(each)))
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
@@ -153,7 +151,7 @@ class DeploymentController:
             await self._collided(deployment, replica_set)
             raise
         except ApiError as error:
-            if not is_terminating(error):
+            if not namespace_ends(error):
                 await self._tell_failure(deployment, replica_set, error)
             raise
         self._sets.remember(answer)

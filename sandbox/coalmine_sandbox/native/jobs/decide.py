@@ -230,10 +230,8 @@ def _bare(status: Object) -> Object:
 
 
 def _holds(job: Object, kind: str) -> Object | None:
-    for each in (job.get("status") or {}).get("conditions") or ():
-        if each["type"] == kind and each["status"] == "True":
-            return dict(each)
-    return None
+    found = condition(job, kind)
+    return found if found is not None and found["status"] == "True" else None
 
 
 def _set(status: Object, kind: str, value: str, reason: str, message: str, now: float) -> None:

@@ -11,7 +11,6 @@ from coalmine.kube.resources import (
     REPLICA_SETS,
     Object,
     controller_of,
-    labels_of,
     name_of,
     namespace_of,
     uid_of,
@@ -21,7 +20,7 @@ from coalmine_sandbox.native.claim import claim
 from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
-from coalmine_sandbox.native.owners import controlled_by, is_deleting
+from coalmine_sandbox.native.owners import controlled_by, is_deleting, selects
 from coalmine_sandbox.native.pod_control import BURST, PodControl
 from coalmine_sandbox.native.pods import is_active, is_terminating
 from coalmine_sandbox.native.replicaset.ranking import to_delete
@@ -69,8 +68,7 @@ class ReplicaSetController:
 
     def _add_matching(self, pod: Object) -> None:
         for each in in_namespace(self._sets, namespace_of(pod)):
-            selector = of_object(each["spec"].get("selector"))
-            if selector is not None and selector.requirements and selector.matches(labels_of(pod)):
+            if selects(of_object(each["spec"].get("selector")), pod):
                 self._work.add((namespace_of(each), name_of(each)))
 
     # --- one look ------------------------------------------------------------------------------
@@ -88,12 +86,7 @@ class ReplicaSetController:
         for each in written:
             self._pods.remember(each)
         going = [
-            pod
-            for pod in pods
-            if is_terminating(pod)
-            and controlled_by(pod, replica_set)
-            and selector is not None
-            and selector.matches(labels_of(pod))
+            pod for pod in pods if is_terminating(pod) and controlled_by(pod, replica_set) and selects(selector, pod)
         ]
         failure: ApiError | None = None
         if settled and not is_deleting(replica_set):
@@ -127,7 +120,7 @@ class ReplicaSetController:
         return [
             pod
             for pod in in_namespace(self._pods, namespace_of(replica_set))
-            if any(selector is not None and selector.matches(labels_of(pod)) for selector in selectors)
+            if any(selects(selector, pod) for selector in selectors)
         ]
 
     async def _write_status(self, replica_set: Object, status: Object) -> None:

@@ -7,17 +7,15 @@ preemption, no affinity among pods and no topology spreading: pods that ask for 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Final
 
 from coalmine.kube.resources import Object, labels_of, name_of
+from coalmine_sandbox.api.admission.usage import needed
 from coalmine_sandbox.api.selectors import Requirement
-from coalmine_sandbox.native.pods import is_native_sidecar
 from coalmine_sandbox.node import quantities
-
-Amounts = Mapping[str, Fraction]
 
 _TAINTED: Final = "node(s) had untolerated taint(s)"
 _SELECTED: Final = "node(s) didn't match Pod's node affinity/selector"
@@ -48,50 +46,22 @@ def _insufficient(pod: Object, node: Object, placed: Sequence[Object]) -> list[s
     found = []
     if len(placed) + 1 > quantities.parse(str(allocatable.get("pods", "0"))):
         found.append(_FULL)
-    asked = requests(pod)
-    taken = _sum(requests(each) for each in placed)
-    for name in sorted(asked, key=lambda n: (_COUNTED.index(n) if n in _COUNTED else len(_COUNTED), n)):
+    wanted = needed(pod["spec"], "requests")
+    taken = _taken(placed)
+    for name in sorted(wanted, key=lambda n: (_COUNTED.index(n) if n in _COUNTED else len(_COUNTED), n)):
         have = quantities.parse(str(allocatable.get(name, "0")))
-        if asked[name] > 0 and taken.get(name, Fraction(0)) + asked[name] > have:
+        if wanted[name] > 0 and taken[name] + wanted[name] > have:
             found.append(f"Insufficient {name}")
     return found
 
 
-def requests(pod: Object) -> dict[str, Fraction]:
-    """What a pod asks for: its containers and sidecars together, or an init container that asks for more."""
-    spec = pod["spec"]
-    total = _sum(_requested(c) for c in spec.get("containers") or ())
-    beside: dict[str, Fraction] = {}
-    most: dict[str, Fraction] = {}
-    for container in spec.get("initContainers") or ():
-        asked = _requested(container)
-        if is_native_sidecar(container):
-            beside = _sum((beside, asked))
-            peak = beside
-        else:
-            peak = _sum((beside, asked))
-        most = {name: max(most.get(name, Fraction(0)), amount) for name, amount in {**most, **peak}.items()}
-        for name, amount in peak.items():
-            most[name] = max(most[name], amount)
-    total = _sum((total, beside))
-    largest = {name: max(total.get(name, Fraction(0)), most.get(name, Fraction(0))) for name in {**total, **most}}
-    return _sum((largest, _amounts(spec.get("overhead") or {})))
-
-
-def _requested(container: Object) -> dict[str, Fraction]:
-    return _amounts((container.get("resources") or {}).get("requests") or {})
-
-
-def _amounts(texts: Mapping[str, object]) -> dict[str, Fraction]:
-    return {name: quantities.parse(str(text)) for name, text in texts.items()}
-
-
-def _sum(many: Iterable[Amounts]) -> dict[str, Fraction]:
-    total: Counter[str] = Counter()
-    for each in many:
-        for name, amount in each.items():
-            total[name] += amount  # type: ignore[assignment]  # a Counter adds whatever can be added
-    return {name: Fraction(amount) for name, amount in total.items()}
+def _taken(pods: Iterable[Object]) -> defaultdict[str, Fraction]:
+    """What pods ask for together."""
+    found: defaultdict[str, Fraction] = defaultdict(Fraction)
+    for pod in pods:
+        for name, amount in needed(pod["spec"], "requests").items():
+            found[name] += amount
+    return found
 
 
 def _taints(node: Object) -> list[Object]:
@@ -149,7 +119,7 @@ def _host_ports(pod: Object) -> set[tuple[str, int]]:
 def free_share(pod: Object, node: Object, placed: Sequence[Object]) -> Fraction:
     """The mean share of cpu and memory, and of room for pods, that the node has left with the pod on it."""
     allocatable = (node.get("status") or {}).get("allocatable") or {}
-    taken = {**_sum(requests(each) for each in (*placed, pod)), "pods": Fraction(len(placed) + 1)}
+    taken = {**_taken((*placed, pod)), "pods": Fraction(len(placed) + 1)}
     shares = []
     for name in ("cpu", "memory", "pods"):
         have = quantities.parse(str(allocatable.get(name, "0")))

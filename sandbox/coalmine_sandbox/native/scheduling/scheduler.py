@@ -16,7 +16,7 @@ from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.pods import condition, is_terminal
 from coalmine_sandbox.native.scheduling.fit import free_share, misfits, why_nowhere
-from coalmine_sandbox.native.work import Work, is_terminating
+from coalmine_sandbox.native.work import Work
 
 _NAME: Final = "default-scheduler"
 
@@ -51,6 +51,7 @@ class Scheduler:
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or uid_of(new) != uid_of(old)):
             self._assumed.pop(uid_of(old), None)
+            self._waiting.discard((namespace_of(old), name_of(old)))
         if new is not None and new["spec"].get("nodeName"):
             self._assumed.pop(uid_of(new), None)
         if new is not None and _waits(new):
@@ -108,8 +109,7 @@ class Scheduler:
             await self._api.create(PODS, namespace_of(pod), binding, "binding")
         except ApiError as error:
             self._assumed.pop(uid_of(pod), None)
-            # somebody else bound it, or it is another pod: its next event says; or its namespace goes
-            if isinstance(error, ConflictError) or is_terminating(error):
+            if isinstance(error, ConflictError):  # somebody else bound it, or it is another pod: its next event says
                 return
             raise
         text = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
@@ -128,7 +128,7 @@ class Scheduler:
             "lastProbeTime": None,
             "lastTransitionTime": current.get("lastTransitionTime") or timestamp(self._clock()),
         }
-        patch = {"status": {"conditions": [told]}}
+        patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [told]}}
         await self._api.patch(PODS, namespace_of(pod), name_of(pod), patch, "status", kind=STRATEGIC)
 
 
