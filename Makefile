@@ -18,7 +18,7 @@ demo-real: $(READY) ## the same on Kubernetes' own control plane; needs root and
 	@$(BIN)/coalmine demo --control-plane "$$($(BIN)/python -m coalmine_sandbox binaries)" $(ARGS)
 
 test: $(READY) ## all tests, those of the cluster on the sandbox; needs neither root nor Go
-	$(BIN)/python -m coalmine_sandbox.keep -- $(BIN)/pytest -n $(WORKERS) --dist loadscope $(ARGS)
+	$(BIN)/python -m coalmine_sandbox.keep -- $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -104,6 +104,13 @@ class Daemon:
             raise DaemonError(f"{self.name} was never started")
         return await exited(self._process)
 
+    async def tend(self) -> None:
+        """Start it again whenever it ends, as a cluster would, until cancelled: its end is then no failure."""
+        while True:
+            self._wanted = False
+            await self.wait()
+            self.start()
+
     async def stop(self, grace: float = 10.0) -> int | None:
         """SIGTERM, after `grace` seconds SIGKILL; the exit status, None when it was not running."""
         if not self.running:

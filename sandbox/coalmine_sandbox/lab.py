@@ -50,8 +50,9 @@ IMAGE: Final = "coalmine:dev"
 #: What a lab's wait allows before it says what is wrong; a loaded machine is slow, not broken.
 PATIENCE: Final = 90.0
 _POLL: Final = 0.05
-#: Three seconds until another controller takes over, rather than fifteen: tests kill many.
-LEASE_TIMING: Final = ("--lease-duration", "3", "--renew-deadline", "2", "--retry-period", "0.5")
+#: Five seconds until another controller takes over, rather than fifteen: tests kill many. Less than that, and one that
+#: waits for a processor loses its lead.
+LEASE_TIMING: Final = ("--lease-duration", "5", "--renew-deadline", "4", "--retry-period", "0.5")
 
 
 class Answer(NamedTuple):

@@ -22,7 +22,6 @@ from interceptor import Interceptor
 from releases import Stage, staged
 
 from coalmine.model.rollout import Phase
-from coalmine_sandbox.daemon import Daemon
 from coalmine_sandbox.lab import Lab
 
 pytestmark = pytest.mark.cluster
@@ -32,7 +31,6 @@ class Scene(NamedTuple):
     stage: Stage
     interceptor: Interceptor
     lab: Lab
-    controller: Daemon
 
 
 @contextlib.asynccontextmanager
@@ -43,8 +41,11 @@ async def set_up(lab: Lab) -> AsyncIterator[Scene]:
     interceptor = Interceptor(cluster["server"], ssl.create_default_context(cadata=authority))
     async with interceptor.serving():
         controller = await lab.start_controller("troubled", server=interceptor.url)
+        # as in a cluster: it ends when it can no longer renew its Lease
+        tending = asyncio.create_task(controller.tend())
         async with staged(lab, "chaos") as stage:
-            yield Scene(stage, interceptor, lab, controller)
+            yield Scene(stage, interceptor, lab)
+        tending.cancel()
         await controller.stop()
         lab.controllers.remove(controller)
 
@@ -117,28 +118,12 @@ def test_an_abort_in_trouble(scene: Scene, run: Any) -> None:
     run(story())
 
 
-@contextlib.asynccontextmanager
-async def tended(controller: Daemon) -> AsyncIterator[None]:
-    """The controller is started again when it ends, as in a cluster: it does when it can no longer renew its Lease."""
-
-    async def tend() -> None:
-        while True:
-            await controller.wait()
-            controller.start()
-
-    tending = asyncio.create_task(tend())
-    try:
-        yield
-    finally:
-        tending.cancel()
-
-
 async def answered(scene: Scene) -> None:
-    """Returns after 5 seconds' worth of answers: longer than the controller's lease lasts, so that it has to take
+    """Returns after 7 seconds' worth of answers: longer than the controller's lease lasts, so that it has to take
     the lead anew."""
     traffic = scene.stage.app.traffic
     assert traffic is not None
-    wanted = len(traffic.samples) + 5 * traffic.rate
+    wanted = len(traffic.samples) + 7 * traffic.rate
 
     while len(traffic.samples) < wanted:  # noqa: ASYNC110  samples tell nobody that they grow
         await asyncio.sleep(0.1)
@@ -157,11 +142,7 @@ def test_the_api_server_is_killed_and_comes_back(scene: Scene, run: Any, step: i
         apiserver.start()
         await scene.lab.control_plane.api_ready()
 
-    async def story() -> None:
-        async with tended(scene.controller):
-            await scene.stage.good_release(meanwhile)
-
-    run(story())
+    run(scene.stage.good_release(meanwhile))
 
 
 def test_the_api_server_stands_still(scene: Scene, run: Any) -> None:
@@ -176,8 +157,4 @@ def test_the_api_server_stands_still(scene: Scene, run: Any) -> None:
         finally:
             apiserver.send(signal.SIGCONT)
 
-    async def story() -> None:
-        async with tended(scene.controller):
-            await scene.stage.good_release(meanwhile)
-
-    run(story())
+    run(scene.stage.good_release(meanwhile))

@@ -21,7 +21,6 @@ from coalmine.kube.resources import NAMESPACES
 from coalmine_sandbox.api.schema import builtin
 from coalmine_sandbox.lab import Lab
 from coalmine_sandbox.plane.real import RealControlPlane
-from conftest import Run
 
 pytestmark = pytest.mark.cluster
 GOLDEN = Path(__file__).parents[1] / "unit" / "sandbox_schema" / "golden"
@@ -48,11 +47,11 @@ def golden(path: Path, found: Any) -> None:
     check(path, "[\n" + ",\n".join(json.dumps(each, sort_keys=True) for each in found) + "\n]\n")
 
 
-def test_the_definitions_are_the_real_ones(real: Lab, run: Run[Any]) -> None:
+def test_the_definitions_are_the_real_ones(real: Lab, run: Any) -> None:
     check(SCHEMA / "kubernetes.json", lines(run(definitions(real.client))))
 
 
-def test_empty_fields_are_written_as_gos_types_write_them(real: Lab, run: Run[Any]) -> None:
+def test_empty_fields_are_written_as_gos_types_write_them(real: Lab, run: Any) -> None:
     go = shutil.which("go")
     if go is None:
         pytest.skip("the types are read from Go's module cache")
@@ -65,7 +64,7 @@ def test_empty_fields_are_written_as_gos_types_write_them(real: Lab, run: Run[An
     check(SCHEMA / "spelling.json", lines(found))
 
 
-def test_objects_are_stored_and_written_as_recorded(real: Lab, run: Run[Any]) -> None:
+def test_objects_are_stored_and_written_as_recorded(real: Lab, run: Any) -> None:
     """Defaults, spelling, merges and managedFields: what the unit tests take for the truth is the truth."""
     recorder = Recorder(real.client, real.resource)
     control_plane: Any = real.control_plane

@@ -144,7 +144,7 @@ def test_restart_is_a_canary_of_the_same_image(stage: Stage, run: Any) -> None:
         assert "Coalmine holds" in await said(stage, "restart", "deployment/colorapi")
         mark = await stage.app.fingerprint()
         await stage.app.until(lambda s: s.actual_weight.percent == 50)
-        assert "starts again at the first step" in await said(stage, "restart", "colorapi")
+        assert "is given up" in await said(stage, "restart", "colorapi")
         again = await stage.app.fingerprint()
         assert again != mark
         await stage.app.until(

@@ -275,7 +275,7 @@ class Container:
 
     # --- ending --------------------------------------------------------------------------------
 
-    async def terminate(self, deadline: float, turn: Awaitable[None] | None) -> None:
+    async def terminate(self, deadline: float, turn: Callable[[], Awaitable[None]] | None) -> None:
         """preStop, then (in its turn) SIGTERM, then at `deadline` (loop time) SIGKILL; returns at its end."""
         await self._end(deadline, turn)
         await self.stopped.wait()
@@ -286,7 +286,7 @@ class Container:
         if self._deadline is not None and when is not None and deadline < when:
             self._deadline.reschedule(deadline)
 
-    async def _end(self, deadline: float, turn: Awaitable[None] | None) -> None:
+    async def _end(self, deadline: float, turn: Callable[[], Awaitable[None]] | None) -> None:
         process, target = self.process, self._target
         if process is None or target is None:
             return
@@ -298,7 +298,7 @@ class Container:
                     hooked = True
                     await perform(hook, target)
                 if turn is not None:
-                    await turn
+                    await turn()
                 process.signal(signal.SIGTERM)
                 await process.wait()
                 return

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -209,7 +210,7 @@ class PodWorker:
             waits_for = [c for c in running if c.kind is not Kind.SIDECAR]
             if container in sidecars:
                 waits_for += sidecars[sidecars.index(container) + 1 :]
-            turn = _all_stopped(waits_for) if container in sidecars else None
+            turn = partial(_all_stopped, waits_for) if container in sidecars else None
             group.create_task(container.terminate(self._deadline, turn))
         for container in running:
             await container.stopped.wait()
