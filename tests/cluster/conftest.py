@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -25,6 +25,9 @@ from coalmine_sandbox.lab import Lab, NoKubectlError
 from coalmine_sandbox.plane import ControlPlane
 from coalmine_sandbox.plane.real import RealControlPlane
 from coalmine_sandbox.plane.small import SmallControlPlane, find_kubectl
+
+if TYPE_CHECKING:
+    from releases import Stage
 
 sys.path.insert(0, str(Path(__file__).parent))  # what the tests of this folder share
 
@@ -123,3 +126,13 @@ def controller(installed: Lab, runner: asyncio.Runner) -> Iterator[Daemon]:
     yield daemon
     runner.run(daemon.stop())
     installed.controllers.remove(daemon)
+
+
+@pytest.fixture(scope="module")
+def whole(installed: Lab, controller: Daemon, run: Run[Any], request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The application of a module, with its user, in a namespace that is named after the module."""
+    from releases import staged  # beside this file, which is in the path by now
+
+    context = staged(installed, request.module.__name__.rpartition("test_")[2])
+    yield run(context.__aenter__())
+    run(context.__aexit__(None, None, None))

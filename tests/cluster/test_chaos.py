@@ -7,19 +7,15 @@ that what happens to them happens when the API server itself is gone or stands s
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import random
 import signal
-import ssl
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import yaml
 from chaos import Chaos
-from interceptor import Interceptor
-from releases import Stage, staged
+from scenes import Scene, behind_interceptor
 
 from coalmine.model.rollout import Phase
 from coalmine_sandbox.lab import Lab
@@ -27,32 +23,20 @@ from coalmine_sandbox.lab import Lab
 pytestmark = pytest.mark.cluster
 
 
-class Scene(NamedTuple):
-    stage: Stage
-    interceptor: Interceptor
-    lab: Lab
-
-
 @contextlib.asynccontextmanager
-async def set_up(lab: Lab) -> AsyncIterator[Scene]:
-    """A controller behind an interceptor, and the application with its user."""
-    cluster = yaml.safe_load(lab.control_plane.admin_kubeconfig.read_text())["clusters"][0]["cluster"]
-    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    interceptor = Interceptor(cluster["server"], ssl.create_default_context(cadata=authority))
-    async with interceptor.serving():
-        controller = await lab.start_controller("troubled", server=interceptor.url)
-        # as in a cluster: it ends when it can no longer renew its Lease
-        tending = asyncio.create_task(controller.tend())
-        async with staged(lab, "chaos") as stage:
-            yield Scene(stage, interceptor, lab)
-        tending.cancel()
-        await controller.stop()
-        lab.controllers.remove(controller)
+async def tended(lab: Lab) -> AsyncIterator[Scene]:
+    """The controller is started again when it ends, as in a cluster: it does when it cannot renew its Lease."""
+    async with behind_interceptor(lab, "chaos") as scene:
+        tending = asyncio.create_task(scene.controller.tend())
+        try:
+            yield scene
+        finally:
+            tending.cancel()
 
 
 @pytest.fixture(scope="module")
 def scene(installed: Lab, run: Any) -> Iterator[Scene]:
-    context = set_up(installed)
+    context = tended(installed)
     yield run(context.__aenter__())
     run(context.__aexit__(None, None, None))
 

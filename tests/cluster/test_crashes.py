@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
-import yaml
-from interceptor import Interceptor, Rule
-from releases import Stage, staged
+from interceptor import Rule
+from scenes import Scene, behind_interceptor
 
 from coalmine.kube.resources import LEASES, PODS, REPLICA_SETS
 from coalmine.model import names
@@ -24,7 +20,6 @@ from coalmine_controller.observed import Observed
 from coalmine_controller.routing import split
 from coalmine_controller.sidecars import Sidecars
 from coalmine_controller.versions import sort_out
-from coalmine_sandbox.daemon import Daemon
 from coalmine_sandbox.lab import Lab
 
 pytestmark = pytest.mark.cluster
@@ -64,30 +59,9 @@ REPORTED = Moment(
 )
 
 
-class Scene(NamedTuple):
-    stage: Stage
-    interceptor: Interceptor
-    controller: Daemon
-    lab: Lab
-
-
-@contextlib.asynccontextmanager
-async def set_up(lab: Lab) -> AsyncIterator[Scene]:
-    """A controller behind an interceptor, and the application with its user."""
-    cluster = yaml.safe_load(lab.control_plane.admin_kubeconfig.read_text())["clusters"][0]["cluster"]
-    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    interceptor = Interceptor(cluster["server"], ssl.create_default_context(cadata=authority))
-    async with interceptor.serving():
-        controller = await lab.start_controller("intercepted", server=interceptor.url)
-        async with staged(lab, "crashes") as stage:
-            yield Scene(stage, interceptor, controller, lab)
-        await controller.stop()
-        lab.controllers.remove(controller)
-
-
 @pytest.fixture(scope="module")
 def scene(installed: Lab, run: Any) -> Iterator[Scene]:
-    context = set_up(installed)
+    context = behind_interceptor(installed, "crashes")
     yield run(context.__aenter__())
     run(context.__aexit__(None, None, None))
 

@@ -6,28 +6,24 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from releases import Stage, staged
+from releases import Stage
 
 from coalmine.kube.resources import DEPLOYMENTS, PODS, Object, name_of, uid_of
 from coalmine.model.rollout import Phase
-from coalmine_sandbox.daemon import Daemon
-from coalmine_sandbox.lab import Lab
 from coalmine_sandbox.story.application import restarts
 from coalmine_sandbox.story.traffic import Traffic
 
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture(scope="module")
-def stage(installed: Lab, controller: Daemon, run: Any) -> Iterator[Stage]:
-    context = staged(installed, "failures")
-    yield run(context.__aenter__())
-    run(context.__aexit__(None, None, None))
+@pytest.fixture
+def stage(whole: Stage) -> Stage:
+    """The application; requests may fail here, and the tests say which."""
+    return whole
 
 
 def processes(pod: Object, *, of: bytes) -> list[int]:

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from releases import Stage, staged
+from releases import Stage
 
 from coalmine.kube.resources import REPLICA_SETS, ROLLOUTS, annotations_of, name_of
 from coalmine.model import names
 from coalmine.model.fingerprint import fingerprint
 from coalmine.model.reasons import Reason
 from coalmine.model.rollout import Phase
-from coalmine_sandbox.daemon import Daemon
-from coalmine_sandbox.lab import Answer, Lab
+from coalmine_sandbox.lab import Answer
 
 pytestmark = pytest.mark.cluster
 
@@ -30,13 +29,6 @@ steps:
 scaleDownDelaySeconds: 1
 abortScaleDownDelaySeconds: 1
 """
-
-
-@pytest.fixture(scope="module")
-def whole(installed: Lab, controller: Daemon, run: Any) -> Iterator[Stage]:
-    context = staged(installed, "rollouts")
-    yield run(context.__aenter__())
-    run(context.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from releases import Stage, staged
+from releases import Stage
 
 from coalmine.kube.resources import annotations_of
 from coalmine.model import names
 from coalmine.model.rollout import Phase
-from coalmine_sandbox.daemon import Daemon
-from coalmine_sandbox.lab import Answer, Lab
+from coalmine_sandbox.lab import Answer
 
 pytestmark = pytest.mark.cluster
 
@@ -30,13 +29,6 @@ steps:
 scaleDownDelaySeconds: 1
 abortScaleDownDelaySeconds: 1
 """
-
-
-@pytest.fixture(scope="module")
-def whole(installed: Lab, controller: Daemon, run: Any) -> Iterator[Stage]:
-    context = staged(installed, "verbs")
-    yield run(context.__aenter__())
-    run(context.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Fresh network, PID and mount namespaces for everything that the sandbox starts.
+"""Fresh network, PID and mount namespaces for everything that a lab on the real control plane starts.
 
 Inside, addresses on the loopback device, processes and mounts are seen by nobody else, and the
 kernel takes all of them away when the first process in there ends, whatever ended it: Ctrl-C,

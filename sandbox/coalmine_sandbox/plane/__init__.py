@@ -25,7 +25,7 @@ from coalmine_sandbox.daemon import Daemon, DaemonError
 from coalmine_sandbox.ground import Ground
 from coalmine_sandbox.node.log_server import CLIENT as NODE_CLIENT
 
-#: The real one starts in 4 seconds on two idle cores, the small one in 2.
+#: The real one starts in 4 seconds on two idle cores.
 _READY_SECONDS: Final = 90.0
 #: A token outlives any lab.
 _TOKEN_SECONDS: Final = 7 * 86_400

@@ -1,6 +1,6 @@
 """A real Kubernetes control plane on this machine: etcd and three processes of Kubernetes' own.
 
-Rules: it runs inside the sandbox's namespaces only, so its addresses and ports are fixed; flags
+Rules: it runs inside the namespaces of `isolate` only, so its addresses and ports are fixed; flags
 make it start fast and idle cheaply and change nothing that a controller, a webhook or a person
 can see; RBAC decides what each identity may do, and `kubeconfig_for` asks for real tokens.
 
