@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from coalmine.kube.client import ApiError, Client, NotFoundError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import DEPLOYMENTS, ROLLOUTS, Object, annotations_of
+from coalmine.kube.verbs import ApiError, NotFoundError
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.names import CANARY
 from coalmine.model.rollout import Status

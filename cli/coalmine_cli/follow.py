@@ -12,8 +12,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
-from coalmine.kube.client import ApiError, Client, GoneError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import Object, Resource, resource_version_of
+from coalmine.kube.verbs import ApiError, GoneError
 from coalmine_cli.cluster import explained
 
 #: Between two tries while the API server cannot be reached.

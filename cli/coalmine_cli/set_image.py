@@ -75,8 +75,8 @@ def images_patch(template: Mapping[str, Any], pairs: Sequence[Pair], name: str) 
 
 
 async def run(call: Call) -> int:
-    from coalmine.kube.client import STRATEGIC
     from coalmine.kube.resources import DEPLOYMENTS
+    from coalmine.kube.verbs import STRATEGIC
     from coalmine_cli.cluster import connected
 
     name = call.arguments.name

@@ -56,8 +56,8 @@ async def write(
     Nothing else of it is written: `kubectl rollout undo` replaces its annotations too.
     Raises SpecError when somebody else changed the template meanwhile, ApiError.
     """
-    from coalmine.kube.client import JSON_PATCH, ConflictError
     from coalmine.kube.resources import DEPLOYMENTS, name_of, resource_version_of
+    from coalmine.kube.verbs import JSON_PATCH, ConflictError
 
     name, first = name_of(deployment), fingerprint(deployment["spec"]["template"])
     for _ in range(_TRIES):

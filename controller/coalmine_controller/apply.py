@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from coalmine.kube.client import STRATEGIC, ApiError, Client, ConflictError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import (
     ANALYSIS_RUNS,
     DEPLOYMENTS,
@@ -23,6 +23,7 @@ from coalmine.kube.resources import (
     resource_version_of,
     uid_of,
 )
+from coalmine.kube.verbs import STRATEGIC, ApiError, ConflictError
 from coalmine.model import names
 from coalmine.model.condition import failure_condition, paused_condition
 from coalmine.model.durations import format_time

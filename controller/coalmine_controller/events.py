@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from coalmine.kube.client import ApiError, Client
+from coalmine.kube.client import Client
 from coalmine.kube.resources import EVENTS
+from coalmine.kube.verbs import ApiError
 from coalmine.model.durations import format_time
 from coalmine_controller.actions import Emit
 from coalmine_controller.observed import Deployment

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from coalmine.kube.client import Client, ConflictError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import CONFIG_MAPS, SECRETS
+from coalmine.kube.verbs import ConflictError
 from coalmine.model import names
 from coalmine.model.errors import RemoteError
 

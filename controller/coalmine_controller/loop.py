@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import aiohttp
 
 from coalmine.kube.cache import Key
-from coalmine.kube.client import ApiError, Client, ConflictError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import (
     DEPLOYMENTS,
     REPLICA_SETS,
@@ -27,6 +27,7 @@ from coalmine.kube.resources import (
     namespace_of,
     uid_of,
 )
+from coalmine.kube.verbs import ApiError, ConflictError
 from coalmine.model import names
 from coalmine_controller.analysis.providers import open_session
 from coalmine_controller.analysis.runner import Runner

@@ -24,8 +24,9 @@ from typing import Any, Final, NamedTuple, Self
 
 import yaml
 
-from coalmine.kube.client import APPLY, ApiError, Client
+from coalmine.kube.client import Client
 from coalmine.kube.resources import CRDS, DEPLOYMENTS, LEASES, NODES, SERVICES, Object, Resource, labels_of
+from coalmine.kube.verbs import APPLY, ApiError
 from coalmine.model.names import (
     CANARY,
     CONTROLLER_SERVICE_ACCOUNT,

@@ -16,8 +16,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from coalmine.kube.client import ApiError, Client, GoneError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import Object, Resource, name_of, namespace_of, resource_version_of
+from coalmine.kube.verbs import ApiError, GoneError
 
 log = logging.getLogger(__name__)
 

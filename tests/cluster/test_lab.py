@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pods import COLORAPI, JOBS, SLEEP, colorapi, container_status, get, pod, pod_where, python, ready, rolled_out
 
-from coalmine.kube.client import STRATEGIC
 from coalmine.kube.resources import DEPLOYMENTS, NODES, PODS
+from coalmine.kube.verbs import STRATEGIC
 from coalmine_sandbox.lab import Lab
 
 pytestmark = pytest.mark.cluster

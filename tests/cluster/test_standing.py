@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from coalmine.kube.client import APPLY, Client
+from coalmine.kube.client import Client
 from coalmine.kube.resources import DEPLOYMENTS, SERVICES
+from coalmine.kube.verbs import APPLY
 from coalmine.model import names
 from coalmine_sandbox.keep import family
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
-from coalmine.kube.client import ApiError, Client
+from coalmine.kube.client import Client
 from coalmine.kube.resources import DEPLOYMENTS, Object, name_of
+from coalmine.kube.verbs import ApiError
 
 NAMESPACE = "recorded"
 DATA = Path(__file__).parent / "recorded"

@@ -17,8 +17,9 @@ from typing import Final
 
 import aiohttp
 
-from coalmine.kube.client import Client, ConflictError, NotFoundError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import ANALYSIS_RUNS, Object, uid_of
+from coalmine.kube.verbs import ConflictError, NotFoundError
 from coalmine.model.errors import SpecError
 from coalmine_controller.analysis.conditions import assess
 from coalmine_controller.analysis.phases import Phase

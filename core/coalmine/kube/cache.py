@@ -17,8 +17,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from coalmine.kube.client import ApiError, Client, GoneError
 from coalmine.kube.resources import Object, Resource, name_of, namespace_of, resource_version_of, uid_of
+from coalmine.kube.verbs import ApiError, GoneError, Verbs
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _DELETIONS = 4096
 class Cache:
     """Objects of `resource` (optionally only those that match `labels`) in all namespaces."""
 
-    def __init__(self, client: Client, resource: Resource, *, labels: str = "") -> None:
+    def __init__(self, client: Verbs, resource: Resource, *, labels: str = "") -> None:
         self._client = client
         self._resource = resource
         self._labels = labels

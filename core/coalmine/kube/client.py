@@ -1,4 +1,4 @@
-"""A client for raw JSON: get, list, watch, create, replace, patch, delete.
+"""The API server over HTTP, with raw JSON.
 
 Where the cluster is and who we are comes from the Kubernetes client library (kubeconfig with its
 exec plugins and tokens, or the service account of the pod). What is sent and received stays
@@ -15,68 +15,23 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import aiohttp
 import yaml
 
-from coalmine.kube.resources import Object, Resource
+from coalmine.kube.resources import Object
+from coalmine.kube.verbs import WATCH_SECONDS, ApiError, Event, Verbs, api_error
 from coalmine.model.errors import RemoteError
-
-MERGE: Final = "application/merge-patch+json"
-JSON_PATCH: Final = "application/json-patch+json"
-STRATEGIC: Final = "application/strategic-merge-patch+json"
-APPLY: Final = "application/apply-patch+yaml"
 
 #: An object is at most about 3 MiB (etcd refuses more than 1.5 MiB, stored more densely): a longer event
 #: is no Kubernetes answering.
 _MAX_EVENT: Final = 16 << 20
-#: The server is asked to end a watch after this long, so that a dead connection is noticed
-#: at the latest a little after.
-_WATCH_SECONDS: Final = 240
-_LIST_PAGE: Final = 500
 
 
-class ApiError(RemoteError):
-    """The API server answered with an error status, or not at all (`status` 0)."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        self.status = status
-        self.reason = reason
-        self.message = message
-        super().__init__(message)
-
-
-class NotFoundError(ApiError):
-    """404."""
-
-
-class ConflictError(ApiError):
-    """409: the object changed since it was read, or exists already."""
-
-
-class GoneError(ApiError):
-    """410: the resourceVersion is too old: list again."""
-
-
-class Event(NamedTuple):
-    """One change that a watch saw: ADDED, MODIFIED, DELETED or BOOKMARK."""
-
-    type: str
-    object: Object
-
-
-def api_error(status: int, body: Mapping[str, Any] | None, text: str = "") -> ApiError:
-    """The exception for an error answer (a metav1.Status, or whatever stood in its place)."""
-    reason = str((body or {}).get("reason") or "")
-    message = str((body or {}).get("message") or text[:500] or f"HTTP status {status}")
-    kind = {404: NotFoundError, 409: ConflictError, 410: GoneError}.get(status, ApiError)
-    return kind(status, reason, message)
-
-
-class Client:
+class Client(Verbs):
     """A connection to one API server. Made by `connect`, closed by `close` or `async with`."""
 
     #: Time limit of a request; of a watch, that of its connection.
@@ -151,102 +106,11 @@ class Client:
             await asyncio.sleep(0)
         await self._library.close()
 
-    async def get(self, resource: Resource, namespace: str | None, name: str, subresource: str | None = None) -> Object:
-        return await self._json("GET", resource.path(namespace, name, subresource))
-
-    async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
-        """The object, or None when there is none."""
-        try:
-            return await self.get(resource, namespace, name)
-        except NotFoundError:
-            return None
-
-    async def list(
-        self, resource: Resource, namespace: str | None = None, *, labels: str = "", fields: str = ""
-    ) -> tuple[list[Object], str]:
-        """All objects, page by page, and the resourceVersion to watch from.
-
-        Items carry apiVersion and kind, which the API server leaves out in lists.
-        """
-        items: list[Object] = []
-        query = {"limit": str(_LIST_PAGE)} | _selectors(labels, fields)
-        while True:
-            page = await self._json("GET", resource.path(namespace), query=query)
-            for item in page.get("items") or ():
-                items.append({"apiVersion": resource.api_version, "kind": resource.kind, **item})
-            metadata = page.get("metadata") or {}
-            if not metadata.get("continue"):
-                return items, str(metadata.get("resourceVersion", ""))
-            query["continue"] = metadata["continue"]
-
-    async def watch(
-        self, resource: Resource, namespace: str | None, resource_version: str, *, labels: str = "", fields: str = ""
-    ) -> AsyncIterator[Event]:
-        """Changes since `resource_version`, until the server ends the watch.
-
-        Raises GoneError when the version is too old, ApiError for any other fault.
-        """
-        query = {
-            "watch": "true",
-            "resourceVersion": resource_version,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(_WATCH_SECONDS),
-        } | _selectors(labels, fields)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.request_seconds, sock_read=_WATCH_SECONDS + 30)
-        async with self._request("GET", resource.path(namespace), query=query, timeout=timeout) as response:
+    async def _events(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Event, None]:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.request_seconds, sock_read=WATCH_SECONDS + 30)
+        async with self._request("GET", path, query=query, timeout=timeout) as response:
             async for line in _lines(response.content):
-                event = _event(line)
-                if event.type == "ERROR":
-                    raise api_error(int(event.object.get("code") or 0), event.object)
-                yield event
-
-    async def create(
-        self, resource: Resource, namespace: str | None, obj: Mapping[str, Any], subresource: str | None = None
-    ) -> Object:
-        """Create an object (or a subresource of the object that it names). Raises ConflictError."""
-        name = str(obj["metadata"]["name"]) if subresource else None
-        return await self._json("POST", resource.path(namespace, name, subresource), obj)
-
-    async def replace(
-        self, resource: Resource, namespace: str | None, obj: Mapping[str, Any], subresource: str | None = None
-    ) -> Object:
-        """Write an object whole; its resourceVersion, when given, must be the current one."""
-        return await self._json("PUT", resource.path(namespace, str(obj["metadata"]["name"]), subresource), obj)
-
-    async def patch(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        patch: Any,
-        subresource: str | None = None,
-        *,
-        kind: str = MERGE,
-        query: Mapping[str, str] | None = None,
-    ) -> Object:
-        """Change parts of an object. A ``metadata.resourceVersion`` in a merge patch is a precondition."""
-        path = resource.path(namespace, name, subresource)
-        return await self._json("PATCH", path, patch, query=query, content_type=kind)
-
-    async def delete(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        *,
-        uid: str | None = None,
-        propagation: str = "Background",
-    ) -> None:
-        """Delete an object if it is still the one with `uid`; one that is gone already is no error."""
-        options: Object = {"propagationPolicy": propagation}
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
-        with contextlib.suppress(NotFoundError):
-            await self._json("DELETE", resource.path(namespace, name), options)
-
-    async def raw(self, method: str, path: str, body: Any = None) -> Object:
-        """Any request that answers JSON: evictions, reviews, versions."""
-        return await self._json(method, path, body)
+                yield _event(line)
 
     async def _json(
         self,
@@ -339,12 +203,3 @@ def _event(line: bytes) -> Event:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ApiError(0, "BadWatch", f"a watch event is malformed: {error}") from error
     return event
-
-
-def _selectors(labels: str, fields: str) -> dict[str, str]:
-    query = {}
-    if labels:
-        query["labelSelector"] = labels
-    if fields:
-        query["fieldSelector"] = fields
-    return query

@@ -24,8 +24,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from coalmine.kube.client import ApiError, Client, ConflictError
 from coalmine.kube.resources import LEASES, Object
+from coalmine.kube.verbs import ApiError, ConflictError, Verbs
 from coalmine.model.durations import format_time
 from coalmine.model.errors import RemoteError
 
@@ -54,7 +54,7 @@ class Elector:
 
     def __init__(
         self,
-        client: Client,
+        client: Verbs,
         namespace: str,
         name: str,
         identity: str,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from coalmine.kube.client import ConflictError
 from coalmine.kube.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES, Object, Resource
+from coalmine.kube.verbs import ConflictError
 from coalmine_sandbox.api.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from coalmine_sandbox.api.local import LocalApi
 from coalmine_sandbox.api.user import MASTERS

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from coalmine.kube.client import APPLY, JSON_PATCH, MERGE, STRATEGIC
 from coalmine.kube.resources import Object
+from coalmine.kube.verbs import APPLY, JSON_PATCH, MERGE, STRATEGIC
 from coalmine_sandbox.api import errors
 from coalmine_sandbox.api.body import complete, decoded, node_of, parse_noting, strict
 from coalmine_sandbox.api.call import Call, names_match

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
-from coalmine.kube.client import ConflictError
 from coalmine.kube.resources import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -18,7 +17,7 @@ from coalmine.kube.resources import (
     name_of,
     namespace_of,
 )
-from coalmine_sandbox.native.client import Api
+from coalmine.kube.verbs import ConflictError, Verbs
 from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.work import Work
@@ -39,7 +38,7 @@ def _active(namespace: Object | None) -> bool:
 class ServiceAccountController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers) -> None:
+    def __init__(self, api: Verbs, informers: Informers) -> None:
         self._api = api
         self._namespaces = informers.of(NAMESPACES)
         self._accounts = informers.of(SERVICE_ACCOUNTS)
@@ -71,7 +70,7 @@ class ServiceAccountController:
 class RootCaPublisher:
     """Call `run`. `authority` is the API server's authority as PEM."""
 
-    def __init__(self, api: Api, informers: Informers, authority: str) -> None:
+    def __init__(self, api: Verbs, informers: Informers, authority: str) -> None:
         self._api = api
         self._authority = authority
         self._namespaces = informers.of(NAMESPACES)
@@ -108,6 +107,6 @@ class RootCaPublisher:
         return None
 
 
-async def _create(api: Api, resource: Resource, namespace: str, body: Object) -> None:
+async def _create(api: Verbs, resource: Resource, namespace: str, body: Object) -> None:
     with contextlib.suppress(ConflictError):  # it is there, and its event on the way
         await api.create(resource, namespace, body)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from coalmine.kube.client import STRATEGIC, NotFoundError
 from coalmine.kube.resources import Object, Resource, name_of, namespace_of, uid_of
+from coalmine.kube.verbs import STRATEGIC, NotFoundError, Verbs
 from coalmine_sandbox.api.selectors import Selector
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.owners import claims, controller_reference, is_deleting
 from coalmine_sandbox.native.work import AgainError
 
 
 async def claim(
-    api: Api, owner: Object, resources: tuple[Resource, Resource], selector: Selector | None, objects: Iterable[Object]
+    api: Verbs,
+    owner: Object,
+    resources: tuple[Resource, Resource],
+    selector: Selector | None,
+    objects: Iterable[Object],
 ) -> tuple[list[Object], list[Object]]:
     """Adopt and release as `claims` says; what is owned now, and the answers to the writes.
 
@@ -40,7 +43,7 @@ async def claim(
     return owned, written
 
 
-async def _reference(api: Api, resource: Resource, obj: Object, reference: Object) -> Object | None:
+async def _reference(api: Verbs, resource: Resource, obj: Object, reference: Object) -> Object | None:
     """Merge one owner reference into `obj`; None when it is gone."""
     # a uid in a patch is a precondition
     patch = {"metadata": {"uid": uid_of(obj), "ownerReferences": [reference]}}

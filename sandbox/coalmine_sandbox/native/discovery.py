@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from coalmine.kube.resources import CRDS, Object, Resource, name_of
-from coalmine_sandbox.native.client import Api
+from coalmine.kube.verbs import Verbs
 from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.pods import condition
 from coalmine_sandbox.native.work import AgainError, Work
@@ -16,7 +16,7 @@ _VERBS: Final = frozenset({"delete", "list", "watch"})
 _EVERYTHING: Final = "everything"
 
 
-async def discover(api: Api) -> list[Resource]:
+async def discover(api: Verbs) -> list[Resource]:
     """All resources that can be listed, watched and deleted, each in its group's preferred version.
 
     Raises ApiError.
@@ -36,7 +36,7 @@ async def discover(api: Api) -> list[Resource]:
 class Served:
     """The resources that are served, kept up to date as CustomResourceDefinitions come and go."""
 
-    def __init__(self, api: Api, informers: Informers, changed: Callable[[], None]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, changed: Callable[[], None]) -> None:
         self.resources: list[Resource] = []
         self.known = asyncio.Event()
         self._api = api

@@ -20,10 +20,10 @@ from coalmine.kube.resources import (
     namespace_of,
     uid_of,
 )
+from coalmine.kube.verbs import Verbs
 from coalmine_sandbox.api.kinds import BUDGETS
 from coalmine_sandbox.api.selectors import of_object
 from coalmine_sandbox.api.times import seconds_of, timestamp
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.deployment.sizes import replicas, scaled
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
@@ -122,7 +122,7 @@ def _with_condition(budget: Object, status: Object, told: tuple[str, str, str], 
 class DisruptionController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
         self._api = api
         self._recorder = recorder
         self._clock = clock

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from coalmine.kube.client import ApiError, NotFoundError
 from coalmine.kube.resources import EVENTS, Object, name_of, namespace_of, resource_version_of, uid_of
+from coalmine.kube.verbs import ApiError, NotFoundError, Verbs
 from coalmine_sandbox.api.times import timestamp
-from coalmine_sandbox.native.client import Api
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class _Told:
 class Recorder:
     """Events of one component. `run` writes them."""
 
-    def __init__(self, api: Api, component: str, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, component: str, clock: Callable[[], float]) -> None:
         self._api = api
         self._component = component
         self._clock = clock

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import cast
 
 from coalmine.kube.cache import Cache
-from coalmine.kube.client import Client
 from coalmine.kube.resources import Object, Resource, namespace_of
-from coalmine_sandbox.native.client import Api
+from coalmine.kube.verbs import Verbs
 
 
 class Informers:
     """Copies are kept from the moment that `run` is called, or from the first `of` after that."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Verbs) -> None:
         self._api = api
         self._caches: dict[Resource, Cache] = {}
         self._tasks: dict[Resource, asyncio.Task[None]] = {}
@@ -29,8 +27,7 @@ class Informers:
     def of(self, resource: Resource) -> Cache:
         """The one copy of `resource`."""
         if resource not in self._caches:
-            # a Cache asks of its client no more than what an Api has
-            self._caches[resource] = Cache(cast(Client, self._api), resource)
+            self._caches[resource] = Cache(self._api, resource)
             if self._group is not None:
                 self._start(resource, self._group)
         return self._caches[resource]

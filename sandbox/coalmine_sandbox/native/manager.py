@@ -10,8 +10,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, NoReturn
 
+from coalmine.kube.verbs import Verbs
 from coalmine_sandbox.native.accounts import RootCaPublisher, ServiceAccountController
-from coalmine_sandbox.native.client import Api, Connect
 from coalmine_sandbox.native.deployment.controller import DeploymentController
 from coalmine_sandbox.native.disruption import DisruptionController
 from coalmine_sandbox.native.endpoints.controller import EndpointSliceController
@@ -29,6 +29,10 @@ from coalmine_sandbox.native.work import Runnable
 
 MANAGER: Final = "system:kube-controller-manager"
 SCHEDULER: Final = "system:kube-scheduler"
+
+
+#: The API server as the user of this name sees it (a controller's own service account).
+Connect = Callable[[str], Verbs]
 
 
 class Manager:
@@ -52,7 +56,7 @@ class Manager:
         clock = self._clock
         recorders: list[Runnable] = []
 
-        def api(account: str) -> Api:
+        def api(account: str) -> Verbs:
             """The API server for a controller with this service account."""
             return self._connect(f"system:serviceaccount:kube-system:{account}")
 

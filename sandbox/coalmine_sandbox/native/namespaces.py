@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from coalmine.kube.client import ApiError
 from coalmine.kube.resources import NAMESPACES, PODS, Object, Resource, name_of, uid_of
-from coalmine_sandbox.native.client import Api
+from coalmine.kube.verbs import ApiError, Verbs
 from coalmine_sandbox.native.discovery import discover
 from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.owners import is_deleting
@@ -24,7 +23,7 @@ _AGAIN: Final = 0.5
 class NamespaceController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers) -> None:
+    def __init__(self, api: Verbs, informers: Informers) -> None:
         self._api = api
         self._namespaces = informers.of(NAMESPACES)
         self._work: Work[str] = Work("namespace", self._sync)

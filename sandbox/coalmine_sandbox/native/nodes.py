@@ -12,10 +12,9 @@ import copy
 from collections.abc import Callable
 from typing import Final
 
-from coalmine.kube.client import STRATEGIC, NotFoundError
 from coalmine.kube.resources import LEASES, NODES, PODS, Object, name_of, namespace_of, uid_of
+from coalmine.kube.verbs import STRATEGIC, NotFoundError, Verbs
 from coalmine_sandbox.api.times import timestamp
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.pods import condition, is_ready
@@ -86,7 +85,7 @@ def silent(node: Object, now: float) -> Object | None:
 class NodeLifecycleController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
         self._api = api
         self._recorder = recorder
         self._clock = clock

@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from coalmine.kube.cache import Cache
-from coalmine.kube.client import ApiError
 from coalmine.kube.resources import PODS, Object, name_of, namespace_of, uid_of
-from coalmine_sandbox.native.client import Api
+from coalmine.kube.verbs import ApiError, Verbs
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.owners import controller_reference, is_deleting
 from coalmine_sandbox.native.work import namespace_ends
@@ -28,7 +27,7 @@ _LONGEST_PREFIX: Final = 253
 class PodControl:
     """Pods of one kind of owner."""
 
-    def __init__(self, api: Api, pods: Cache, recorder: Recorder) -> None:
+    def __init__(self, api: Verbs, pods: Cache, recorder: Recorder) -> None:
         self._api = api
         self._pods = pods
         self._recorder = recorder

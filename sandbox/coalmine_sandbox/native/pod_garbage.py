@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from coalmine.kube.cache import Key
-from coalmine.kube.client import STRATEGIC, NotFoundError
 from coalmine.kube.resources import NODES, PODS, Object, name_of, namespace_of, uid_of
+from coalmine.kube.verbs import STRATEGIC, NotFoundError, Verbs
 from coalmine_sandbox.api.times import timestamp
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.owners import is_deleting
 from coalmine_sandbox.native.pods import is_terminal
@@ -26,7 +25,7 @@ QUARANTINE_SECONDS: Final = 40.0
 class PodGarbageCollector:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, clock: Callable[[], float]) -> None:
         self._api = api
         self._clock = clock
         self._pods = informers.of(PODS)

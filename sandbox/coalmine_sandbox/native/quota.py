@@ -25,10 +25,10 @@ from coalmine.kube.resources import (
     name_of,
     namespace_of,
 )
+from coalmine.kube.verbs import Verbs
 from coalmine_sandbox.api.admission import usage
 from coalmine_sandbox.api.kinds import CLAIMS, JOBS, RESOURCE_QUOTAS
 from coalmine_sandbox.api.times import seconds_of
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
 from coalmine_sandbox.native.pods import is_terminal
 from coalmine_sandbox.native.work import Work
@@ -83,7 +83,7 @@ def _counts(pod: Object, now: float) -> bool:
 class ResourceQuotaController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, clock: Callable[[], float]) -> None:
         self._api = api
         self._clock = clock
         self._quotas = informers.of(RESOURCE_QUOTAS)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-from coalmine.kube.client import ApiError, ConflictError, NotFoundError
+from coalmine.kube.verbs import ApiError, ConflictError, NotFoundError
 from coalmine_controller.queue import Queue
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from coalmine.kube.client import MERGE, ApiError, Client, ConflictError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, Object, uid_of
+from coalmine.kube.verbs import MERGE, ApiError, ConflictError
 from coalmine.model.durations import format_time
 from coalmine_sandbox.connect import Names
 from coalmine_sandbox.node import addresses

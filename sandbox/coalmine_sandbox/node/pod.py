@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from coalmine.kube.client import STRATEGIC, ApiError, Client, ConflictError, NotFoundError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import (
     PODS,
     SERVICE_ACCOUNTS,
@@ -30,6 +30,7 @@ from coalmine.kube.resources import (
     resource_version_of,
     uid_of,
 )
+from coalmine.kube.verbs import STRATEGIC, ApiError, ConflictError, NotFoundError
 from coalmine_sandbox.node.addresses import Addresses
 from coalmine_sandbox.node.container import Container, Surroundings
 from coalmine_sandbox.node.environment import MissingError, PodFacts

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from coalmine.kube.client import ApiError, Client
+from coalmine.kube.client import Client
 from coalmine.kube.resources import SERVICE_ACCOUNTS
+from coalmine.kube.verbs import ApiError
 from coalmine_sandbox import kubeconfig
 from coalmine_sandbox.certificates import Authority, signing_key
 from coalmine_sandbox.daemon import Daemon, DaemonError

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from coalmine.kube.client import ApiError, Client
+from coalmine.kube.client import Client
 from coalmine.kube.resources import ROLLOUTS, Object, name_of
+from coalmine.kube.verbs import ApiError
 from coalmine.model.rollout import Phase, Status
 from coalmine.model.weights import Weight
 from coalmine_sandbox.story.ledger import Period

@@ -16,7 +16,6 @@ import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Any, cast
 
-from coalmine.kube.client import MERGE, STRATEGIC, ConflictError, Event
 from coalmine.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -28,6 +27,7 @@ from coalmine.kube.resources import (
     name_of,
     uid_of,
 )
+from coalmine.kube.verbs import MERGE, STRATEGIC, ConflictError, Event
 from coalmine.model.fingerprint import fingerprint
 from coalmine_controller import canary_set
 from coalmine_controller.convert import deployment_from, replica_set_from

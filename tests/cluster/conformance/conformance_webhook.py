@@ -18,8 +18,8 @@ from typing import Any
 from aiohttp import web
 from conformance_app import App
 
-from coalmine.kube.client import ApiError
 from coalmine.kube.resources import CONFIG_MAPS, MUTATING_WEBHOOKS, Object
+from coalmine.kube.verbs import ApiError
 from coalmine_sandbox.certificates import Authority
 from coalmine_sandbox.lab import MANIFESTS, read
 from coalmine_webhook.review import MAX_REVIEW, Allowed, Outcome, Review, parse, render

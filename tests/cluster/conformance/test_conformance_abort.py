@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from conformance_app import App, fingerprints
 
-from coalmine.kube.client import STRATEGIC
 from coalmine.kube.resources import PODS, Object, name_of
+from coalmine.kube.verbs import STRATEGIC
 from coalmine.model.condition import failed_fingerprint, failure_condition, paused_condition
 
 pytestmark = pytest.mark.cluster

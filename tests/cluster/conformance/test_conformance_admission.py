@@ -13,7 +13,6 @@ import pytest
 from conformance_app import App, fingerprints, template
 from conformance_webhook import Webhook, ours, registered, rule
 
-from coalmine.kube.client import JSON_PATCH, STRATEGIC, ApiError
 from coalmine.kube.resources import (
     DEPLOYMENTS,
     PODS,
@@ -23,6 +22,7 @@ from coalmine.kube.resources import (
     controller_of,
     labels_of,
 )
+from coalmine.kube.verbs import JSON_PATCH, STRATEGIC, ApiError
 from coalmine.model.condition import failed_fingerprint, failure_condition
 from coalmine.model.names import CANARY, HOLD, LABEL_TRUE, SIDECAR_LABEL
 from coalmine.model.reasons import Reason

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from conformance_app import LABELS, App, fingerprints
 
-from coalmine.kube.client import MERGE, STRATEGIC, ApiError, ConflictError
 from coalmine.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Object, Resource, name_of, resource_version_of
+from coalmine.kube.verbs import MERGE, STRATEGIC, ApiError, ConflictError
 from coalmine.model.names import POD_TEMPLATE_HASH
 from coalmine_controller.convert import deployment_from, replica_set_from
 

@@ -10,8 +10,8 @@ import pytest
 from conformance_app import App
 from conformance_webhook import ours, registered
 
-from coalmine.kube.client import ApiError
 from coalmine.kube.resources import ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES, Object, annotations_of
+from coalmine.kube.verbs import ApiError
 from coalmine.model.names import INJECTED, LABEL_TRUE, PROXY_PORT, SIDECAR_CONTAINER, SIDECAR_LABEL
 from coalmine_sandbox.lab import IMAGE
 from coalmine_webhook.patch import members

@@ -9,8 +9,8 @@ import pytest
 from conformance_app import App, fingerprints
 from conformance_app import template as plain_template
 
-from coalmine.kube.client import STRATEGIC
 from coalmine.kube.resources import PODS, Object, annotations_of, labels_of
+from coalmine.kube.verbs import STRATEGIC
 from coalmine.model.condition import failed_fingerprint, failure_condition
 from coalmine.model.names import (
     CANARY,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from coalmine.kube.client import ApiError, ConflictError
 from coalmine.kube.resources import ANALYSIS_RUNS, Object, Resource
+from coalmine.kube.verbs import ApiError, ConflictError
 from coalmine_controller.analysis.runner import Runner
 
 START = 1_700_000_000.0

@@ -16,7 +16,7 @@ import cli_objects as make
 import pytest
 from cli_api import Api, Cli
 
-from coalmine.kube.client import ApiError
+from coalmine.kube.verbs import ApiError
 from coalmine.model import names
 from coalmine.model.rollout import Phase, Status, Wish
 from coalmine_cli import program

@@ -11,7 +11,6 @@ import pytest
 from memory_cluster import MemoryCluster, unreachable
 from samples import deployment, pod, replica_set, template
 
-from coalmine.kube.client import ApiError, ConflictError
 from coalmine.kube.resources import (
     ANALYSIS_RUNS,
     ANALYSIS_TEMPLATES,
@@ -22,6 +21,7 @@ from coalmine.kube.resources import (
     ROLLOUTS,
     Object,
 )
+from coalmine.kube.verbs import ApiError, ConflictError
 from coalmine.model import names
 from coalmine.model.condition import failed_fingerprint
 from coalmine.model.errors import SpecError

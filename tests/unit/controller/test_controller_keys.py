@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from memory_cluster import MemoryCluster, unreachable
 from samples import deployment
 
-from coalmine.kube.client import ApiError
 from coalmine.kube.resources import CONFIG_MAPS, EVENTS, SECRETS
+from coalmine.kube.verbs import ApiError
 from coalmine.model import names
 from coalmine.model.errors import RemoteError
 from coalmine.model.reasons import Reason

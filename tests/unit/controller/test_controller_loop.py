@@ -12,7 +12,6 @@ from memory_cluster import MemoryCluster, unreachable
 from samples import STRATEGY, deployment, replica_set, template
 from virtual_time import now, run
 
-from coalmine.kube.client import ApiError
 from coalmine.kube.resources import (
     ANALYSIS_TEMPLATES,
     CONFIG_MAPS,
@@ -21,6 +20,7 @@ from coalmine.kube.resources import (
     ROLLOUTS,
     Object,
 )
+from coalmine.kube.verbs import ApiError
 from coalmine.model import names
 from coalmine.model.fingerprint import fingerprint
 from coalmine_controller.keys import SigningKey

@@ -13,16 +13,8 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from coalmine.kube.client import (
-    MERGE,
-    STRATEGIC,
-    ApiError,
-    ConflictError,
-    Event,
-    NotFoundError,
-    api_error,
-)
 from coalmine.kube.resources import Object, Resource, labels_of, name_of, namespace_of, uid_of
+from coalmine.kube.verbs import MERGE, STRATEGIC, ApiError, ConflictError, Event, NotFoundError, api_error
 
 Hook = Callable[[str, str], Any]
 

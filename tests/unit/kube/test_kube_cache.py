@@ -12,8 +12,8 @@ from memory_cluster import MemoryCluster, unreachable
 from virtual_time import now, run
 
 from coalmine.kube.cache import Cache
-from coalmine.kube.client import GoneError
 from coalmine.kube.resources import CONFIG_MAPS, Object, name_of, uid_of
+from coalmine.kube.verbs import GoneError
 
 
 def thing(name: str, data: str = "", **metadata: Any) -> Object:

@@ -14,16 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from coalmine.kube.client import (
-    STRATEGIC,
-    ApiError,
-    Client,
-    ConflictError,
-    Event,
-    GoneError,
-    NotFoundError,
-)
+from coalmine.kube.client import Client
 from coalmine.kube.resources import DEPLOYMENTS, NODES, PODS
+from coalmine.kube.verbs import STRATEGIC, ApiError, ConflictError, Event, GoneError, NotFoundError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PATH = "/apis/apps/v1/namespaces/ns/deployments"

@@ -10,9 +10,9 @@ import pytest
 from memory_cluster import MemoryCluster, unreachable
 from virtual_time import now, run
 
-from coalmine.kube.client import ConflictError
 from coalmine.kube.lease import Elector, LeadershipLostError, Timing
 from coalmine.kube.resources import LEASES
+from coalmine.kube.verbs import ConflictError
 
 TIMING = Timing()
 #: A minute after the terms of a new Lease begin to count.

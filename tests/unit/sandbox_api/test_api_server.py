@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from api_stand import Stand, config_map, deployment, pod
 
-from coalmine.kube.client import ApiError, Client, ConflictError, GoneError, NotFoundError
+from coalmine.kube.client import Client
 from coalmine.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -28,6 +28,7 @@ from coalmine.kube.resources import (
     SERVICE_ACCOUNTS,
     resource_version_of,
 )
+from coalmine.kube.verbs import ApiError, ConflictError, GoneError, NotFoundError
 from coalmine_sandbox import kubeconfig
 from coalmine_sandbox.api import server
 from coalmine_sandbox.api.authentication import Tokens

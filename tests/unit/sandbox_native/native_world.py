@@ -13,7 +13,6 @@ from typing import Any
 
 from virtual_time import now
 
-from coalmine.kube.client import MERGE, STRATEGIC, ApiError
 from coalmine.kube.resources import (
     DEPLOYMENTS,
     LEASES,
@@ -27,6 +26,7 @@ from coalmine.kube.resources import (
     name_of,
     namespace_of,
 )
+from coalmine.kube.verbs import MERGE, STRATEGIC, ApiError
 from coalmine.model.durations import format_time
 from coalmine_sandbox.api import crds
 from coalmine_sandbox.api.admission.attributes import Attributes

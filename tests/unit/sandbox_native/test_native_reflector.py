@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from virtual_time import now, run
 
-from coalmine.kube.client import ApiError, Event, GoneError
 from coalmine.kube.resources import CONFIG_MAPS, Object
+from coalmine.kube.verbs import ApiError, Event, GoneError
 from coalmine_sandbox.reflector import Key, Reflector
 
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from native_samples import NOW, pod, replica_set
 
-from coalmine.kube.client import ApiError
 from coalmine.kube.resources import Object, name_of
+from coalmine.kube.verbs import ApiError
 from coalmine_sandbox.api.selectors import Selector, of_object
 from coalmine_sandbox.api.times import timestamp
 from coalmine_sandbox.native.owners import claims

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from virtual_time import now, run
 
-from coalmine.kube.client import ApiError, ConflictError
+from coalmine.kube.verbs import ApiError, ConflictError
 from coalmine_sandbox.api.errors import forbidden
 from coalmine_sandbox.native.work import AgainError, Work
 

@@ -15,7 +15,6 @@ import pytest
 from native_world import LABELS, World, container, image
 from virtual_time import run
 
-from coalmine.kube.client import STRATEGIC, ApiError
 from coalmine.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -32,6 +31,7 @@ from coalmine.kube.resources import (
     name_of,
     uid_of,
 )
+from coalmine.kube.verbs import STRATEGIC, ApiError
 from coalmine_sandbox.api.errors import forbidden
 from coalmine_sandbox.api.kinds import BUDGETS, JOBS, RESOURCE_QUOTAS
 from coalmine_sandbox.api.times import timestamp

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import aiohttp
 from aiohttp import web
 
-from coalmine.kube.client import NotFoundError
+from coalmine.kube.verbs import NotFoundError
 from coalmine.model import names
 from coalmine_webhook import certificates, lookup
 from coalmine_webhook.journal import JsonLines

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 
 from coalmine.kube.cache import Key
-from coalmine.kube.client import ApiError, ConflictError, NotFoundError
 from coalmine.kube.resources import (
     DEPLOYMENTS,
     PODS,
@@ -18,10 +17,10 @@ from coalmine.kube.resources import (
     resource_version_of,
     uid_of,
 )
+from coalmine.kube.verbs import ApiError, ConflictError, NotFoundError, Verbs
 from coalmine.model.condition import PROGRESSING
 from coalmine_sandbox.api.selectors import of_object
 from coalmine_sandbox.native.claim import claim
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.deployment import revisions, status
 from coalmine_sandbox.native.deployment.decide import (
     CreateSet,
@@ -42,7 +41,7 @@ log = logging.getLogger(__name__)
 class DeploymentController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
         self._api = api
         self._recorder = recorder
         self._clock = clock

@@ -14,7 +14,7 @@ from coalmine.kube.resources import (
     namespace_of,
     uid_of,
 )
-from coalmine_sandbox.native.client import Api
+from coalmine.kube.verbs import Verbs
 from coalmine_sandbox.native.endpoints.slices import CONTROLLER, MANAGED_BY, SERVICE_NAME, reconcile
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
 from coalmine_sandbox.native.owners import is_deleting
@@ -24,7 +24,7 @@ from coalmine_sandbox.native.work import Work
 class EndpointSliceController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers) -> None:
+    def __init__(self, api: Verbs, informers: Informers) -> None:
         self._api = api
         self._services = informers.of(SERVICES)
         self._pods = informers.of(PODS)

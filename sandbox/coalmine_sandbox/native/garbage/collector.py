@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from coalmine.kube.client import ConflictError, NotFoundError
 from coalmine.kube.resources import EVENTS, Object, Resource, resource_version_of, uid_of
-from coalmine_sandbox.native.client import Api
+from coalmine.kube.verbs import ConflictError, NotFoundError, Verbs
 from coalmine_sandbox.native.discovery import Served
 from coalmine_sandbox.native.garbage.graph import FOREGROUND, ORPHAN, Graph, Node, Owner, node_of, owners_of
 from coalmine_sandbox.native.informers import Informers, synced
@@ -24,7 +23,7 @@ _IGNORED: Final = frozenset({EVENTS.kind})
 class GarbageCollector:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers) -> None:
+    def __init__(self, api: Verbs, informers: Informers) -> None:
         self._api = api
         self._informers = informers
         self._graph = Graph()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from coalmine.kube.cache import Key
 from coalmine.kube.resources import PODS, Object, controller_of, name_of, namespace_of, uid_of
+from coalmine.kube.verbs import Verbs
 from coalmine_sandbox.api.kinds import JOBS
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
 from coalmine_sandbox.native.jobs.decide import decide, expires, finished
@@ -19,7 +19,7 @@ from coalmine_sandbox.native.work import Work
 class JobController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
         self._api = api
         self._recorder = recorder
         self._clock = clock

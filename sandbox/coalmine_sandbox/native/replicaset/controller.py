@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from coalmine.kube.cache import Key
-from coalmine.kube.client import ApiError, ConflictError, NotFoundError
 from coalmine.kube.resources import (
     PODS,
     REPLICA_SETS,
@@ -15,9 +14,9 @@ from coalmine.kube.resources import (
     namespace_of,
     uid_of,
 )
+from coalmine.kube.verbs import ApiError, ConflictError, NotFoundError, Verbs
 from coalmine_sandbox.api.selectors import of_object
 from coalmine_sandbox.native.claim import claim
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, in_namespace, synced
 from coalmine_sandbox.native.owners import controlled_by, is_deleting, selects
@@ -31,7 +30,7 @@ from coalmine_sandbox.native.work import Work
 class ReplicaSetController:
     """Call `run`."""
 
-    def __init__(self, api: Api, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Verbs, informers: Informers, recorder: Recorder, clock: Callable[[], float]) -> None:
         self._api = api
         self._clock = clock
         self._sets = informers.of(REPLICA_SETS)

@@ -7,10 +7,9 @@ from random import Random
 from typing import Final
 
 from coalmine.kube.cache import Key
-from coalmine.kube.client import STRATEGIC, ApiError, ConflictError
 from coalmine.kube.resources import NODES, PODS, Object, name_of, namespace_of, uid_of
+from coalmine.kube.verbs import STRATEGIC, ApiError, ConflictError, Verbs
 from coalmine_sandbox.api.times import timestamp
-from coalmine_sandbox.native.client import Api
 from coalmine_sandbox.native.events import Recorder
 from coalmine_sandbox.native.informers import Informers, synced
 from coalmine_sandbox.native.owners import is_deleting
@@ -25,7 +24,7 @@ class Scheduler:
     """Call `run`. One pod is placed after the other, each on what the ones before have left."""
 
     def __init__(
-        self, api: Api, informers: Informers, recorder: Recorder, clock: Callable[[], float], random: Random
+        self, api: Verbs, informers: Informers, recorder: Recorder, clock: Callable[[], float], random: Random
     ) -> None:
         self._api = api
         self._recorder = recorder
