@@ -9,7 +9,7 @@ import pytest
 
 from coalmine.kube.resources import Object
 from coalmine_sandbox.node.environment import MissingError, PodFacts, command_line, expand, field_value, variables_of
-from coalmine_sandbox.node.quantities import divide, parse
+from coalmine_sandbox.quantities import divide, parse
 
 POD: Object = {
     "metadata": {

@@ -16,7 +16,7 @@ from coalmine_sandbox.api.admission.attributes import Attributes, Reader
 from coalmine_sandbox.api.admission.matching import qualified
 from coalmine_sandbox.api.errors import StatusError
 from coalmine_sandbox.api.kinds import RESOURCE_QUOTAS
-from coalmine_sandbox.node.quantities import parse
+from coalmine_sandbox.quantities import parse
 
 #: Stores a changed object.
 Put = Callable[[Resource, Object], Object]

@@ -12,8 +12,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from coalmine.kube.resources import PODS, SERVICES, Object, Resource
-from coalmine_sandbox.api.schema.quantities import canonical
-from coalmine_sandbox.node.quantities import parse
+from coalmine_sandbox.quantities import canonical, parse
 
 Amounts = Mapping[str, Fraction]
 #: Counted under their plain plural as well, from before ``count/`` was.

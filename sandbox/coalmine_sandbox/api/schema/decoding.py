@@ -13,6 +13,7 @@ from coalmine.kube.resources import Object
 from coalmine_sandbox.api.errors import StatusError, bad_request
 from coalmine_sandbox.api.schema import formats
 from coalmine_sandbox.api.schema.node import Node, Shape
+from coalmine_sandbox.quantities import is_quantity
 
 _BITS: Final = {"int32": 31, "int64": 63}
 #: Go's way of saying RFC 3339; a MicroTime must have its six digits.
@@ -70,7 +71,7 @@ def _text_problem(rules: Mapping[str, Any], value: Any, path: str, struct: str) 
     name = rules.get("format")
     if name == "quantity":
         text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-        good = isinstance(text, str) and len(text) <= formats.QUANTITY_LIMIT and formats.QUANTITY.fullmatch(text)
+        good = isinstance(text, str) and is_quantity(text)
         return None if good else _QUANTITIES
     if not isinstance(value, str):
         return _cannot(_go_kind(value), Node(Shape.STRING, rules=rules), path, struct)

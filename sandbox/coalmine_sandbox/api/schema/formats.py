@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from coalmine_sandbox.quantities import is_quantity
+
 #: Patterns come with CRDs of the sandbox's own user, and Python's backtrack: longer texts are not matched.
 TEXT_LIMIT: Final = 10_000
-#: apimachinery's resource.Quantity, with exponents that somebody can mean: each power of ten costs memory.
-QUANTITY: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,2})?", re.ASCII)
-#: Longer numbers mean nothing.
-QUANTITY_LIMIT: Final = 32
 
 
 class Problem(NamedTuple):
@@ -128,6 +126,6 @@ FORMATS: Final[Mapping[str, Callable[[str], bool]]] = {
     "date-time": is_date_time,
     "ipv4": _parsed(ipaddress.IPv4Address),
     "ipv6": _parsed(ipaddress.IPv6Address),
-    "quantity": lambda text: bool(QUANTITY.fullmatch(text)),
+    "quantity": is_quantity,
     "uuid": _parsed(uuid.UUID),
 }

@@ -20,7 +20,7 @@ from coalmine_sandbox.api.strategy.faults import (
     not_supported,
     required,
 )
-from coalmine_sandbox.node.quantities import parse
+from coalmine_sandbox.quantities import parse
 
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc")
 

@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import Final
 
 from coalmine.kube.resources import Object, labels_of, name_of
+from coalmine_sandbox import quantities
 from coalmine_sandbox.api.admission.usage import needed
 from coalmine_sandbox.api.selectors import Requirement
-from coalmine_sandbox.node import quantities
 
 _TAINTED: Final = "node(s) had untolerated taint(s)"
 _SELECTED: Final = "node(s) didn't match Pod's node affinity/selector"
