@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILED := build/compiled
 READY := $(VENV)/.ready
 # compiled modules make every later start faster
 export PYTHONDONTWRITEBYTECODE :=
@@ -9,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # tests mostly wait: for probes, pauses, pods that end
 WORKERS ?= 3
 
-.PHONY: demo demo-real test check binaries test-cluster recording lock clean
+.PHONY: demo demo-real test test-compiled check binaries test-cluster compiled bench fuzz recording lock clean
 
 demo: $(READY) ## the article's story, live, on a small Kubernetes of its own
 	@$(BIN)/coalmine demo $(ARGS)
@@ -32,15 +33,29 @@ binaries: $(READY) ## Kubernetes' own control plane: found, or built once with G
 test-cluster: binaries ## the tests of the cluster on Kubernetes' own control plane, in namespaces; needs root
 	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/pytest tests/cluster --control-plane=real --timeout=600 $(ARGS)
 
+compiled: $(READY) ## the sidecar's hot path as C, beside its source; needs a C compiler
+	$(BIN)/python proxy/compile.py $(COMPILED)
+
+test-compiled: compiled ## the sidecar's tests on the compiled modules
+	PYTHONPATH=$(COMPILED) $(BIN)/pytest -n $(WORKERS) tests/unit/proxy tests/unit/proxy_conformance $(ARGS)
+
+bench: compiled ## the sidecar beside nginx and HAProxy; needs those and wrk (Debian: nginx-light haproxy wrk)
+	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(READY) ## the proxy's parsers and relay, guided by coverage; needs atheris, which is not everywhere
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-fuzz.lock
+	set -e; for target in heads chunks relay; do $(BIN)/python tests/fuzz/fuzz_$$target.py $(ARGS); done
+
 recording: $(READY) ## the pictures of the README, from a real run
 	$(BIN)/python docs/record docs/img/demo.svg --still docs/img/demo-still.svg --still-when "✖ Degraded" \
 		--title "make demo" --speed 1.5 -- $(BIN)/coalmine demo --pace 4
 
 lock: ## write requirements.lock anew from pyproject.toml
 	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	uv pip compile --group fuzz --constraint requirements.lock --generate-hashes --no-emit-index-url --no-header -o requirements-fuzz.lock
 
 clean: ## remove what the targets above made in the checkout
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Coalmine needs Python 3.11 or later; set PYTHON=..."; exit 1; }

@@ -90,7 +90,7 @@ def _sidecar(processes: Processes, origins: Origins, folder: Path) -> peers.Peer
         *(*peers.PROGRAM, "--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}", "--drain-seconds", "0"),
         *("--app-port", str(origins.get[0]), "--keys", str(folder / "keys"), "--state", str(state)),
     ]
-    environ = {"COALMINE_POD_UID": documents.POD, "COALMINE_POD_IP": HOST}
+    environ = {"COALMINE_POD_UID": documents.POD, "COALMINE_POD_IP": HOST, **peers.compiled()}
     process = processes.start(peers.COALMINE, command, PROXY_CORE, environ)
     processes.listening(peers.COALMINE, process, [port, admin])
     return peers.Peer(peers.COALMINE, port, admin, (process,))

@@ -25,11 +25,14 @@ from bench.processes import HOST, PROXY_CORE, BenchError, Processes, free_ports,
 DIRECT: Final = "direct"
 NGINX: Final = "nginx"
 HAPROXY: Final = "haproxy"
+#: Compiled if it was (`make compiled`), and as plain Python.
 COALMINE: Final = "coalmine"
+PURE: Final = "coalmine-pure"
+COMPILED: Final = Path(__file__).parent.parent / "build" / "compiled"
 #: The sidecar, started as it is in a pod.
 PROGRAM: Final = (str(Path(sys.executable).with_name("coalmine")), "proxy")
 #: In the order of the tables.
-ALL: Final = (DIRECT, NGINX, HAPROXY, COALMINE)
+ALL: Final = (DIRECT, NGINX, HAPROXY, COALMINE, PURE)
 
 #: Connections kept to each origin: our sidecar's default.
 _IDLE_CONNECTIONS: Final = 512
@@ -66,11 +69,19 @@ def start(name: str, processes: Processes, origins: Sequence[int], program_of_ou
     command, environ = _COMMANDS[kind](processes.folder, port, admin, origins)
     if revision:
         environ = {**environ, "PYTHONPATH": _checked_out(processes.folder, revision)}
-    if kind == COALMINE:
+    ours = kind in (COALMINE, PURE)
+    if ours:
         command = [*program_of_ours, *command]
+        if kind == COALMINE and not revision:
+            environ = {**environ, **compiled()}
     process = processes.start(name, command, PROXY_CORE, environ)
-    processes.listening(name, process, [port, admin] if kind == COALMINE else [port])
-    return Peer(name, port, admin if kind == COALMINE else 0, (process,))
+    processes.listening(name, process, [port, admin] if ours else [port])
+    return Peer(name, port, admin if ours else 0, (process,))
+
+
+def compiled() -> Mapping[str, str]:
+    """The environment in which the sidecar is the compiled one, if there is one."""
+    return {"PYTHONPATH": str(COMPILED)} if COMPILED.exists() else {}
 
 
 def _checked_out(folder: Path, revision: str) -> str:
@@ -179,4 +190,5 @@ _COMMANDS: Final[Mapping[str, Callable[[Path, int, int, Sequence[int]], _Command
     NGINX: _nginx,
     HAPROXY: _haproxy,
     COALMINE: _coalmine,
+    PURE: _coalmine,
 }

@@ -11,22 +11,19 @@ import secrets
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import uvloop
 
-from coalmine.model import names, wire
+from coalmine.model import names
 from coalmine.model.errors import SpecError
-from coalmine_proxy.log import log
-from coalmine_proxy.server import Settings, Sidecar
-from coalmine_proxy.static import load_static, parse_address
-
-UID = "COALMINE_POD_UID"
-IP = "COALMINE_POD_IP"
-BIND = "COALMINE_BIND"
+from coalmine_proxy import files
+from coalmine_proxy.arguments import BIND, parse
+from coalmine_proxy.log import bug, log
+from coalmine_proxy.server import Sidecar
+from coalmine_proxy.settings import Settings
+from coalmine_proxy.workers import WorkersFailed
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -38,63 +35,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (SpecError, OSError) as error:
         print(f"coalmine proxy: {error}", file=sys.stderr)
         return 2
+    limits = files.within(settings.limits, files.as_many_as_allowed())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(settings))
-
-
-def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Settings from arguments and environment. Raises SpecError naming what is missing."""
-    arguments = _parser().parse_args(argv)
-    bind = environ.get(BIND) or None
-    listen = (bind, arguments.listen_port)
-    admin = (bind, arguments.admin_port)
-    if arguments.listen:
-        listen = parse_address(arguments.listen, "--listen")
-    if arguments.admin:
-        admin = parse_address(arguments.admin, "--admin")
-    if arguments.static:
-        return Settings(
-            listen=listen,
-            admin=admin,
-            own=None,
-            pod="",
-            routing=load_static(arguments.static),
-            static=True,
-            drain_seconds=arguments.drain_seconds,
-        )
-    uid, address = environ.get(UID, ""), environ.get(IP, "")
-    if not uid or not address:
-        raise SpecError(UID if not uid else IP, "is not set", "set it from the downward API, or give --static FILE")
-    if arguments.app_port is None:
-        raise SpecError("--app-port", "is missing", "give the port of the application, or --static FILE")
-    return Settings(
-        listen=listen,
-        admin=admin,
-        own=wire.Endpoint(address, arguments.app_port, uid, arguments.admin_port),
-        pod=uid,
-        canary=arguments.canary,
-        state=arguments.state,
-        keys=arguments.keys,
-        routing=wire.Routing(local_paths=tuple(p.strip() for p in arguments.local_paths.split(",") if p.strip())),
-        drain_seconds=arguments.drain_seconds,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="coalmine proxy", description="The sidecar that splits requests.")
-    add = parser.add_argument
-    add("--listen-port", type=int, default=names.PROXY_PORT, help="port for requests (default %(default)s)")
-    add("--admin-port", type=int, default=names.ADMIN_PORT, help="port for the controller (default %(default)s)")
-    add("--app-port", type=int, help="port of the application in this pod")
-    add("--state", type=Path, help="directory that outlives a restart of the container")
-    add("--keys", type=Path, help="directory of public keys that may sign a configuration")
-    add("--canary", action="store_true", help="not ready before it has a configuration")
-    add("--local-paths", default="/metrics", help="comma-separated paths served by this pod (default %(default)s)")
-    add("--drain-seconds", type=float, default=20.0, help="grace after SIGTERM (default %(default)s)")
-    add("--listen", metavar="H:P", help="address and port for requests")
-    add("--admin", metavar="H:P", help="address and port for the admin port")
-    add("--static", type=Path, metavar="FILE", help="{stable: [h:p], canary: [h:p], weight: 20}")
-    return parser
+        return runner.run(_run(replace(settings, limits=limits)))
 
 
 async def _run(settings: Settings) -> int:
@@ -103,30 +46,36 @@ async def _run(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.set_exception_handler(_bug)
-    async with asyncio.TaskGroup() as tasks:
-        sidecar = Sidecar(
-            settings, clock=time.monotonic, random=random.random, nonce=secrets.token_hex(16), tasks=tasks
-        )
-        try:
-            await sidecar.start()
-        except OSError as error:
-            log("error", "the ports cannot be opened", error=str(error))
-            return 1
-        # What exists now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        log("info", "started", port=sidecar.port, admin_port=sidecar.admin_port, ready=sidecar.admin.ready)
-        await stop.wait()
-        await sidecar.drain()
-    return 0
-
-
-def _bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An exception left a callback of a connection: our bug. That connection is lost, the others are not."""
-    error = context.get("exception")
-    trace = traceback.format_exception(error) if isinstance(error, BaseException) else []
-    log("error", "bug in a callback", message=context.get("message"), trace="".join(trace))
+    loop.set_exception_handler(bug)
+    # What exists now stays: the collector need not look at it again, and workers share it.
+    gc.collect()
+    gc.freeze()
+    sidecar: Sidecar | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            sidecar = Sidecar(
+                settings, clock=time.monotonic, random=random.random, nonce=secrets.token_hex(16), tasks=tasks
+            )
+            try:
+                await sidecar.start()
+            except OSError as error:
+                log("error", "the ports cannot be opened", error=str(error))
+                sidecar.kill()
+                return 1
+            gc.collect()
+            gc.freeze()
+            log("info", "started", port=sidecar.port, admin_port=sidecar.admin_port, ready=sidecar.admin.ready)
+            await stop.wait()
+            await sidecar.drain()
+    except* WorkersFailed as group:
+        log("error", "ending: workers cannot be kept", error="; ".join(str(error) for error in group.exceptions))
+        status = 1
+    else:
+        status = 0
+    finally:
+        if sidecar is not None:
+            sidecar.kill()
+    return status
 
 
 def _drain(argv: Sequence[str], environ: Mapping[str, str]) -> int:

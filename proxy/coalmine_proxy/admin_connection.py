@@ -11,12 +11,12 @@ import ipaddress
 from typing import Final, cast
 
 from coalmine.model import names, wire
-from coalmine_proxy.admin import TEXT, Admin, Reply
+from coalmine_proxy.admin import TEXT, Admin, Later, Reply
 from coalmine_proxy.framing import ChunkedReader, LengthReader
 from coalmine_proxy.head import CRLF, END, Malformed
 from coalmine_proxy.limits import Limits
 from coalmine_proxy.request import CHUNKED, Request, parse_request
-from coalmine_proxy.wheel import Wheel
+from coalmine_proxy.service import Service
 
 _REASONS: Final = {
     200: b"OK",
@@ -29,6 +29,7 @@ _REASONS: Final = {
     413: b"Content Too Large",
     414: b"URI Too Long",
     431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
     501: b"Not Implemented",
     503: b"Service Unavailable",
     505: b"HTTP Version Not Supported",
@@ -46,12 +47,14 @@ class AdminConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, admin: Admin, limits: Limits, wheel: Wheel, connections: set[AdminConnection]) -> None:
+    def __init__(self, admin: Admin, limits: Limits, service: Service, connections: set[AdminConnection]) -> None:
+        """Of `service` only its tasks and its wheel are needed."""
         self._admin = admin
         self._limits = limits
-        self._wheel = wheel
+        self._tasks = service.tasks
+        self._wheel = service.wheel
         self._connections = connections
-        self.deadline = wheel.now + limits.head_time
+        self.deadline = self._wheel.now + limits.head_time
         self._buffer = b""
         self._request: Request | None = None
         self._reader: LengthReader | ChunkedReader | None = None
@@ -60,6 +63,8 @@ class AdminConnection(asyncio.Protocol):
         self._inside = False
         self._closing = False
         self._blocked = False
+        #: An answer is being put together.
+        self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -82,9 +87,13 @@ class AdminConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._blocked = False
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
-        self._go_on()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._blocked and not self._waiting:
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+            self._go_on()
 
     def expired(self) -> None:
         """Neither a probe nor a push takes this long."""
@@ -98,7 +107,7 @@ class AdminConnection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         try:
-            while self._buffer and not self._closing and not self._blocked:
+            while self._buffer and not self._closing and not self._blocked and not self._waiting:
                 if self._request is None and not self._head():
                     break
                 if not self._whole():
@@ -151,8 +160,24 @@ class AdminConnection(asyncio.Protocol):
             _signature(request),
             self._inside,
         )
-        self._write(reply, close=not request.keep_alive, head_only=request.method == b"HEAD")
+        if isinstance(reply, Reply):
+            self._answer(request, reply)
+        else:
+            # Meanwhile nothing is read: answers keep their order, and input its bound.
+            self._waiting = True
+            self.transport.pause_reading()
+            self._tasks.create_task(self._later(request, reply))
         return True
+
+    def _answer(self, request: Request, reply: Reply) -> None:
+        self._write(reply, close=not request.keep_alive, head_only=request.method == b"HEAD")
+
+    async def _later(self, request: Request, reply: Later) -> None:
+        answer = await reply
+        self._waiting = False
+        if not self._closing and not self.transport.is_closing():
+            self._answer(request, answer)
+            self._read_on()
 
     def _forget_body(self) -> None:
         self._admin.unverified -= self._size

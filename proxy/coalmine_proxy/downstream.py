@@ -3,18 +3,25 @@
 Input that comes while a request is being answered is held back, up to a bound, then no longer
 read. A client that closes is gone: like nginx and Envoy, and unlike a server that hopes for a
 half-open connection, we let go of the application's work at once and count it.
+
+What does not speak HTTP/1 (TLS, HTTP/2) is recognized by its first bytes and passed on unread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from coalmine_proxy.exchange import Exchange
+from coalmine_proxy.forwarding import Origin
 from coalmine_proxy.head import CRLF, END, Malformed
+from coalmine_proxy.passthrough import Passthrough, spoken, undecided
 from coalmine_proxy.request import parse_request
+from coalmine_proxy.stats import TCP
 from coalmine_proxy.wheel import NEVER
 
 if TYPE_CHECKING:
@@ -34,36 +41,43 @@ _REASONS: Final = {
 }
 
 
-class Downstream(asyncio.Protocol):
+_BARE_CR: Final = re.compile(rb"\r[^\n]")
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
+
+
+class Downstream:
     """A connection of a client. `buffer` is input that nobody has read yet."""
 
     __slots__ = (
         "_discarded",
-        "_lingering",
+        "_fresh",
+        "_deaf",
         "_paused",
         "_service",
-        "address",
-        "asked",
         "blocked",
         "buffer",
         "deadline",
         "exchange",
+        "origin",
+        "passing",
         "transport",
     )
 
-    transport: asyncio.Transport
-
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.transport: asyncio.Transport
+        self.origin: Origin
         self.exchange: Exchange | None = None
+        self.passing: Passthrough | None = None
         self.buffer = b""
         self.deadline = NEVER
         #: The client does not read what we write.
         self.blocked = False
-        self.address = b""
-        self.asked = b""
+        #: No request has been read yet.
+        self._fresh = True
         self._paused = False
-        self._lingering = False
+        #: No more requests are read.
+        self._deaf = False
         self._discarded = 0
 
     # --- the transport calls ---
@@ -71,22 +85,27 @@ class Downstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         service = self._service
-        peer = self.transport.get_extra_info("peername")
-        own = self.transport.get_extra_info("sockname")
+        service.stats.clients += 1
+        if len(service.clients) + service.stats.tunnels >= service.limits.connections:
+            service.stats.clients_refused += 1
+            self._deaf = True
+            self.abort()
+            return
+        peer = transport.get_extra_info("peername")
         # A client that is gone already has no address any more.
-        self.address = _plain(peer[0]).encode() if peer else b"unknown"
-        host = _plain(own[0])
-        self.asked = (f"[{host}]:{own[1]}" if ":" in host else f"{host}:{own[1]}").encode()
+        address = _plain(peer[0]) if peer else "unknown"
+        self.origin = Origin(address.encode(), service.trust(address), partial(_asked, self.transport))
         self.deadline = service.wheel.now + service.limits.head_time
         service.wheel.add(self)
         service.clients.add(self)
-        service.stats.clients += 1
+        if service.protocol == TCP:
+            self._pass(TCP, b"")
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:
-            if self._lingering:
-                self._discard(data)
+            if self._deaf:
+                self._unasked(data)
                 return
             buffer = self.buffer
             self._request(buffer + data if buffer else data)
@@ -100,6 +119,9 @@ class Downstream(asyncio.Protocol):
             if len(self.buffer) > self._service.limits.held:
                 self.pause()
 
+    def eof_received(self) -> bool | None:
+        return None
+
     def connection_lost(self, exc: Exception | None) -> None:
         service = self._service
         service.wheel.remove(self)
@@ -107,9 +129,11 @@ class Downstream(asyncio.Protocol):
         service.stats.clients -= 1
         service.quiet.set()
         self.buffer = b""
-        self._lingering = True
+        self._deaf = True
         if self.exchange is not None:
             self.exchange.client_lost()
+        elif self.passing is not None:
+            self.passing.client_lost()
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -129,7 +153,7 @@ class Downstream(asyncio.Protocol):
     def expired(self) -> None:
         """The wheel found the deadline passed."""
         self.deadline = NEVER
-        if self.exchange is not None or self._lingering:
+        if self.exchange is not None or self._deaf:
             self.abort()
         elif self.buffer:
             self._refuse(Malformed(408, "The head of the request did not arrive in time."))
@@ -168,7 +192,7 @@ class Downstream(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no further: what has been read cannot be passed on."""
-        if not self._paused and not self.transport.is_closing():
+        if not self.transport.is_closing():
             self._paused = True
             self.transport.pause_reading()
 
@@ -193,14 +217,14 @@ class Downstream(asyncio.Protocol):
 
     def close_idle(self) -> None:
         """Close if nothing has been asked."""
-        if self.exchange is None and not self.buffer and not self._lingering:
+        if self.exchange is None and self.passing is None and not self.buffer and not self._deaf:
             self.transport.close()
 
     # --- reading requests ---
 
     def _next(self) -> None:
         """Go on with input that was held back."""
-        if self.exchange is None and not self._lingering and not self.transport.is_closing():
+        if self.exchange is None and not self._deaf and not self.transport.is_closing():
             self.resume()
             if self.buffer:
                 self._request(self.buffer)
@@ -209,8 +233,9 @@ class Downstream(asyncio.Protocol):
         """Read a head and begin an exchange, if the whole head is there."""
         service = self._service
         if data[:2] == CRLF:
-            # An empty line before a request is ignored (RFC 9112 2.2); no honest client sends more than one.
-            data = data[2:]
+            # Empty lines before a request are ignored (RFC 9112 2.2; nginx and HAProxy take any number). The
+            # deadline goes on meanwhile: they keep no connection open.
+            data = data[len(_EMPTY_LINES.match(data)[0]) :]  # type: ignore[index]  # it matches
             if not data:
                 self.buffer = b""
                 return
@@ -218,39 +243,71 @@ class Downstream(asyncio.Protocol):
         try:
             if end < 0 or end > service.limits.head:
                 self._incomplete(data)
-                if not self.buffer:
-                    self.deadline = service.wheel.now + service.limits.head_time
-                self.buffer = data
                 return
             request = parse_request(data[:end], service.limits)
         except Malformed as error:
-            self._refuse(error)
+            if not (self._fresh and self._passes(data)):
+                self._refuse(error)
             return
+        self._fresh = False
         self.buffer = b""
         self.deadline = NEVER
-        exchange = self.exchange = Exchange(service, self, request, service.clock())
+        exchange = self.exchange = Exchange(service, self, request)
         try:
             exchange.start(data[end + 4 :])
         except Malformed as error:
             self._bad_body(exchange, error)
             return
-        if exchange is self.exchange and (exchange.reader is not None or self.blocked):
-            self.deadline = service.wheel.now + service.limits.stream
+        self._watch()
+
+    def _watch(self) -> None:
+        """The client has its time to send a body, or to read what it was sent before."""
+        exchange = self.exchange
+        if exchange is not None and (exchange.reader is not None or self.blocked):
+            self.deadline = self._service.wheel.now + self._service.limits.stream
 
     def _incomplete(self, data: bytes) -> None:
-        """Refuse a beginning that can no longer become a good head. Raises Malformed."""
+        """Wait for more. Raises Malformed for a beginning that can no longer become a good head."""
         limits = self._service.limits
         line = data.find(CRLF)
-        if (len(data) if line < 0 else line) > limits.line:
+        # The line's own end may be cut in two.
+        if (len(data) - data.endswith(b"\r") if line < 0 else line) > limits.line:
             raise Malformed(414, f"The request line is longer than {limits.line} bytes.")
         if len(data) > limits.head:
             raise Malformed(431, f"The head is larger than {limits.head} bytes.")
         if data.count(b"\n") != data.count(CRLF):
             raise Malformed(400, "A line ends in a bare LF; lines end in CRLF.")
-        if data[:2] == CRLF:
-            raise Malformed(400, "There are empty lines before the request.")
         if data and data[0] < 0x21 and data != b"\r":
-            raise Malformed(400, "This is not HTTP: TLS and other protocols are not spoken on this port.")
+            raise Malformed(400, "This is not HTTP: TLS and HTTP/2 have to begin with a connection.")
+        if _BARE_CR.search(data):
+            raise Malformed(400, "A line ends in a bare CR; lines end in CRLF.")
+        self._wait(data)
+
+    def _wait(self, data: bytes) -> None:
+        """More has to come before anything can be said."""
+        if not self.buffer:
+            self.deadline = self._service.wheel.now + self._service.limits.head_time
+        self.buffer = data
+
+    def _passes(self, data: bytes) -> bool:
+        """Is this the beginning of another protocol? If so, act on it."""
+        protocol = spoken(data)
+        if protocol:
+            self._pass(protocol, data)
+            return True
+        if undecided(data):
+            self._wait(data)
+            return True
+        return False
+
+    def _pass(self, protocol: str, data: bytes) -> None:
+        """Hand the connection on unread."""
+        self.buffer = data
+        self.deadline = NEVER
+        self._deaf = True
+        self.pause()
+        self.passing = Passthrough(self._service, self, protocol)
+        self.passing.start()
 
     def _refuse(self, error: Malformed) -> None:
         """Answer a request that was not understood; where the next one begins is not known."""
@@ -274,7 +331,7 @@ class Downstream(asyncio.Protocol):
         into a reset and destroy the answer, so it is read and thrown away for a while.
         """
         self.buffer = b""
-        self._lingering = True
+        self._deaf = True
         if drained:
             self._close()
             return
@@ -288,14 +345,30 @@ class Downstream(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close once everything is written; a client that does not read is not waited for for ever."""
-        self._lingering = True
+        self._deaf = True
         self.deadline = self._service.wheel.now + self._service.limits.stream
         self.transport.close()
 
-    def _discard(self, data: bytes) -> None:
+    def _unasked(self, data: bytes) -> None:
+        """Input that is no request: for a tunnel that is being opened, or after the last answer."""
+        if self.passing is not None:
+            # To pause a connection before it was first read from has no effect.
+            self.buffer += data
+            self.pause()
+            return
         self._discarded += len(data)
         if self._discarded > self._service.limits.linger_bytes:
             self.transport.close()
+
+
+def _asked(transport: asyncio.Transport) -> bytes:
+    """Our own address, as the client knows it.
+
+    No method: a closed connection that refers to itself would be left to the garbage collector.
+    """
+    own = transport.get_extra_info("sockname")
+    host = _plain(own[0])
+    return (f"[{host}]:{own[1]}" if ":" in host else f"{host}:{own[1]}").encode()
 
 
 def _plain(address: str) -> str:

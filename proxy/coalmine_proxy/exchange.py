@@ -24,13 +24,15 @@ from coalmine_proxy.head import CRLF
 from coalmine_proxy.request import CHUNKED, IDEMPOTENT, Request
 from coalmine_proxy.stats import ABORTED, CONNECT, INVALID, NO_ENDPOINT, RESET, TIMEOUT
 from coalmine_proxy.tunnel import open_tunnel
+from coalmine_proxy.upstream import Asker, Upstream
 from coalmine_proxy.wheel import NEVER
 
 if TYPE_CHECKING:
     from coalmine_proxy.downstream import Downstream
+    from coalmine_proxy.mirror import Copy
     from coalmine_proxy.pool import Peer
+    from coalmine_proxy.routing import Arm
     from coalmine_proxy.service import Service
-    from coalmine_proxy.upstream import Upstream
 
 _ANY: Final = float("-inf")
 
@@ -44,30 +46,61 @@ _SENTENCES: Final = {
 }
 
 
-class Exchange:
+class Exchange(Asker):
     """A request that is being answered. `reader` is None once the request's body has been read."""
 
-    # What most requests begin with is written on the class, so that making one costs little.
-    upstream: Upstream | None = None
-    reader: LengthReader | ChunkedReader | None = None
-    answered = False
-    _tried: tuple[Peer[Upstream], ...] = ()
-    _tries = 0
-    _fresh = False
-    _reused = False
-    _chunked = False
-    _close = False
-    _over = False
-    _status = 0
-    _repeatable = True
+    __slots__ = (
+        "_arm",
+        "_chunked",
+        "_close",
+        "_cookie",
+        "_fresh",
+        "_mirror",
+        "_outgoing",
+        "_outside",
+        "_over",
+        "_peer",
+        "_repeatable",
+        "_reused",
+        "_service",
+        "_started",
+        "_status",
+        "_tried",
+        "_tries",
+        "answered",
+        "client",
+        "reader",
+        "received",
+        "request",
+        "sent",
+        "upstream",
+    )
 
-    def __init__(self, service: Service, client: Downstream, request: Request, started: float) -> None:
+    def __init__(self, service: Service, client: Downstream, request: Request) -> None:
+        super().__init__(request.method)
         self._service = service
         self.client = client
         self.request = request
-        self._started = started
+        self._started = service.clock()
+        self._arm, self._outside, self._cookie = service.table.route(request)
+        self.upstream: Upstream | None = None
+        self.reader: LengthReader | ChunkedReader | None = None
+        self.answered = False
+        #: Bytes of the two bodies, as they were framed.
+        self.sent = 0
+        self.received = 0
         self._outgoing = b""
-        self._arm, self._pinned = service.table.route(request.path, request.pin)
+        self._peer: Peer[Upstream] | None = None
+        self._tried: tuple[Peer[Upstream], ...] = ()
+        self._tries = 0
+        self._fresh = False
+        self._reused = False
+        self._chunked = False
+        self._close = False
+        self._over = False
+        self._status = 0
+        self._repeatable = True
+        self._mirror: Copy | None = None
 
     # --- the request's way ---
 
@@ -76,17 +109,24 @@ class Exchange:
         service = self._service
         request = self.request
         client = self.client
-        service.stats.in_flight += 1
-        self._outgoing = request.forward(client.address, client.asked)
+        self._arm.stats.in_flight += 1
+        self._outgoing = request.forward(client.origin)
+        if service.table.mirrors:
+            self._mirror = service.mirrors.begin(request, self._arm, self._outgoing)
         if request.length == 0:
             client.buffer = rest
         else:
             self.reader = ChunkedReader(service.limits) if request.length == CHUNKED else LengthReader(request.length)
             if rest:
                 self._outgoing += self._read(rest)
-        self._repeatable = self.reader is None and request.method in IDEMPOTENT
-        if self._pinned:
-            self._arm.stats.pinned += 1
+        self._set_out()
+
+    def _set_out(self) -> None:
+        """Begin with what is in hand."""
+        whole = self.reader is None
+        self._repeatable = whole and self.method in IDEMPOTENT
+        if whole and self._mirror is not None:
+            self._mirror.send()
         self._go()
 
     def body(self, data: bytes) -> None:
@@ -101,7 +141,12 @@ class Exchange:
             upstream.transport.write(out)
             if not self.answered:
                 upstream.deadline = self._service.wheel.now + self._service.limits.first_byte
-        self.client.deadline = NEVER if self.reader is None else self._service.wheel.now + self._service.limits.stream
+        if self.reader is not None:
+            self.client.deadline = self._service.wheel.now + self._service.limits.stream
+        else:
+            self.client.deadline = NEVER
+            if self._mirror is not None:
+                self._mirror.send()
 
     def _read(self, data: bytes) -> bytes:
         """What of `data` belongs to the body, framed for the way out."""
@@ -115,27 +160,32 @@ class Exchange:
                 out += last_chunk(reader.trailers)
             self.client.buffer = reader.rest
             self.reader = None
+        self.sent += len(out)
+        if self._mirror is not None:
+            self._mirror.body(out)
         return out
 
     def _go(self) -> None:
         """Find an endpoint and a connection to it."""
         service = self._service
+        now = service.wheel.now
         while True:
             arm = self._arm
             if self._tries < service.limits.tries:
-                peer = arm.choose(service.random, self._tried)
+                peer = arm.choose(service.random, self._tried, now)
                 if peer is not None:
                     break
-            if not arm.peers and not self._pinned:
-                arm.stats.failures[NO_ENDPOINT] += 1
+            if not arm.peers and not self._outside:
+                arm.stats.shared.failures[NO_ENDPOINT] += 1
             other = service.table.instead(arm)
-            # A pinned request asks about one version: another one's answer would hide that it fails.
-            if other is None or (self._pinned and arm.peers):
+            # A request that was sent to one version asks about that one: another's answer would hide that it fails.
+            if other is None or (self._outside and arm.peers):
                 self._fail_client(CONNECT if arm.peers else NO_ENDPOINT)
                 return
             self._tries = 0
-            self._arm = other
-        upstream = None
+            self._move(other)
+        self._peer = peer
+        upstream: Upstream | None = None
         if not self._fresh:
             if self._repeatable:
                 upstream = service.pool.take(peer, _ANY)
@@ -149,10 +199,16 @@ class Exchange:
             self._reused = True
             self._attach(upstream)
 
+    def _move(self, arm: Arm) -> None:
+        """Another arm answers for this request."""
+        self._arm.stats.in_flight -= 1
+        arm.stats.in_flight += 1
+        self._arm = arm
+
     def connected(self, upstream: Upstream) -> None:
         """A new connection is open."""
         if self._over:
-            upstream.keep()
+            upstream.keep(self._service.clock())
             return
         self._reused = False
         self._attach(upstream)
@@ -174,28 +230,39 @@ class Exchange:
     def _again(self) -> None:
         """Another attempt, under the configuration that holds now."""
         self._service.stats.retries += 1
-        self._arm = self._service.table.again(self._arm)
+        self._move(self._service.table.again(self._arm))
         self._go()
 
     def _attach(self, upstream: Upstream) -> None:
         self.upstream = upstream
+        upstream.peer.in_flight += 1
+        client = self.client
         if self.reader is not None:
             # Before anything is written: the connection may be full at once and pause the client again.
-            self.client.resume()
-        upstream.begin(self, self._outgoing)
+            client.resume()
+        outgoing = self._outgoing
         if not self._repeatable:
             self._outgoing = b""
-        if self.client.blocked:
+        upstream.begin(self, outgoing)
+        if client.blocked:
             upstream.pause()
+
+    def full(self) -> None:
+        """The application does not read: neither do we."""
+        self.client.pause()
+
+    def drained(self) -> None:
+        """It reads again."""
+        self.client.resume()
 
     # --- the answer's way ---
 
     def interim(self, response: Response) -> None:
         """A 1xx. Clients of HTTP/1.0 do not know them (RFC 9110 15.2)."""
         if not self.request.http10:
-            self.client.transport.write(CRLF.join([*response.lines, CRLF]))
+            self.client.transport.write(CRLF.join([*response.forward(), CRLF]))
 
-    def answer(self, response: Response, payload: bytes) -> None:
+    def answer(self, response: Response, data: bytes, body: int) -> None:
         """The final head, and what there is of the body."""
         service = self._service
         request = self.request
@@ -204,7 +271,7 @@ class Exchange:
         self.answered = True
         self._outgoing = b""
         self._status = response.status
-        lines = response.lines
+        self.received += len(data) - body
         close = (
             not request.keep_alive
             or service.closing
@@ -213,14 +280,21 @@ class Exchange:
             # The rest of the request is not waited for.
             or self.reader is not None
         )
+        self._close = close
+        if response.whole and not close and response.length >= 0 and not request.http10 and not self._cookie:
+            self.client.transport.write(data)
+            return
+        lines = response.forward()
+        payload = data[body:]
         if response.length < 0:
             if request.http10:
-                close = True
+                self._close = close = True
             else:
                 self._chunked = True
                 lines.append(b"Transfer-Encoding: chunked")
                 payload = chunk(payload)
-        self._close = close
+        if self._cookie:
+            lines.append(b"Set-Cookie: " + self._cookie)
         if close:
             lines.append(b"Connection: close")
         elif request.http10:
@@ -230,24 +304,29 @@ class Exchange:
 
     def answer_body(self, payload: bytes) -> None:
         """More of the answer's body."""
-        if payload:
-            self.client.transport.write(chunk(payload) if self._chunked else payload)
+        self.received += len(payload)
+        self.client.transport.write(chunk(payload) if self._chunked else payload)
 
     def complete(self, trailers: bytes, reusable: bool) -> None:
         """The answer is whole; `reusable`: its connection could carry another."""
-        service = self._service
         client = self.client
         upstream = self.upstream
         assert upstream is not None
         if self._chunked:
             client.transport.write(last_chunk(trailers))
-        if not self._pinned:
-            self._arm.stats.answered(self._status, service.clock() - self._started)
+        arm = self._arm
+        now = self._service.clock()
+        milliseconds = (now - self._started) * 1000.0
+        stats = arm.stats
+        (stats.outside if self._outside else stats.shared).answered(self._status, milliseconds)
+        arm.succeeded(upstream.peer)
+        if self._service.observer is not None:
+            self._service.observer.answered(self, arm, upstream.peer, self._status, milliseconds)
         self._end()
         whole = self.reader is None
         # An answer may overtake the request's body: what is still to be sent must not meet the next request.
         if reusable and whole and (self.request.length == 0 or not upstream.transport.get_write_buffer_size()):
-            upstream.keep()
+            upstream.keep(now)
         else:
             upstream.detach()
             upstream.transport.abort()
@@ -260,12 +339,12 @@ class Exchange:
         if not self.request.upgrade or not response.upgrade:
             self.failed(INVALID)
             return
-        if not self._pinned:
-            self._arm.stats.upgraded()
+        stats = self._arm.stats
+        (stats.outside if self._outside else stats.shared).codes[101] += 1
         self._service.stats.upgraded += 1
         self._end()
-        head = CRLF.join([*response.lines, b"Connection: Upgrade", b"Upgrade: " + response.upgrade, CRLF])
-        open_tunnel(self._service, self.client, upstream, head + data)
+        head = CRLF.join([*response.forward(), b"Connection: Upgrade", b"Upgrade: " + response.upgrade, CRLF])
+        open_tunnel(self._service, self.client, upstream, head + data, stats)
 
     # --- ends before time ---
 
@@ -278,6 +357,7 @@ class Exchange:
         started = upstream.started
         upstream.detach()
         upstream.transport.abort()
+        upstream.peer.in_flight -= 1
         self.upstream = None
         self._charge(cause)
         if cause == RESET and self._reused and self._repeatable and not started and not self._fresh:
@@ -311,16 +391,33 @@ class Exchange:
         whole = self.reader is None
         status, sentence = _SENTENCES[cause]
         self._end()
-        self.client.say(status, sentence, close, head_only=self.request.method == b"HEAD")
+        self.client.say(status, sentence, close, head_only=self.method == b"HEAD")
         self.client.done(close, whole)
 
     def _charge(self, cause: int) -> None:
-        if not self._pinned:
-            self._arm.stats.failures[cause] += 1
+        """An attempt failed, or its client left: count it where it happened."""
+        arm = self._arm
+        stats = arm.stats
+        (stats.outside if self._outside else stats.shared).failures[cause] += 1
+        service = self._service
+        peer = self._peer
+        if peer is not None and cause != ABORTED and arm.failed(peer, service.wheel.now):
+            service.stats.ejections += 1
+        if service.observer is not None:
+            service.observer.failed(self, arm, peer, cause)
 
     def _end(self) -> None:
         """No call changes anything after this one."""
         self._over = True
-        self.upstream = None
+        upstream = self.upstream
+        if upstream is not None:
+            upstream.peer.in_flight -= 1
+            self.upstream = None
         self.client.exchange = None
-        self._service.stats.in_flight -= 1
+        stats = self._arm.stats
+        stats.in_flight -= 1
+        stats.sent += self.sent
+        stats.received += self.received
+        if self._mirror is not None:
+            self._mirror.done()
+            self._mirror = None

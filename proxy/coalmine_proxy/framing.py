@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from coalmine_proxy.head import CRLF, FORBIDDEN, PLAIN, Malformed, kind
+from coalmine_proxy.head import CRLF, FORBIDDEN, PLAIN, Malformed, kind_of
 from coalmine_proxy.limits import Limits
 
 #: 15 digits stay below 2^63 whatever reads them.
@@ -172,7 +172,7 @@ class ChunkedReader:
 
     def _take_trailer(self, line: bytes) -> None:
         # What frames or routes a message has no meaning after it (RFC 9110 6.5.1).
-        if kind(line) == PLAIN:
+        if kind_of(line) == PLAIN:
             self.trailers += line + CRLF
 
 

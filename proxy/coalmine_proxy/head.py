@@ -6,7 +6,8 @@ parsers could read in two ways is refused rather than passed on.
 
 Speed: the same lines come again and again, in each request of a client and from all clients of one
 kind. So a line is judged once and remembered with what it means to a proxy; a known line
-costs one lookup, and only new ones are looked at character by character.
+costs one lookup. Of lines that differ each time at least the name is known. Values are looked at only
+where they mean something.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ END: Final = b"\r\n\r\n"
 #: Bytes that no line may contain: controls other than HTAB, and DEL. RFC 9110 5.5 lets a
 #: recipient keep some of them; Node and Go refuse them as well.
 FORBIDDEN: Final = bytes(c for c in (*range(0x20), 0x7F) if c != 9)
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: A host and an optional port; white space around them is for `value_of` to take away.
+HOSTS: Final = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]*")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
-_HOST: Final = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]*")
 
 # What a field means to a proxy. PLAIN is passed on unread.
 PLAIN: Final = 0
@@ -38,9 +41,14 @@ EXPECT: Final = 8
 FORWARDED_FOR: Final = 9
 FORWARDED_PROTO: Final = 10
 FORWARDED_HOST: Final = 11
-PIN: Final = 12
-#: PLAIN, but different each time, or secret: the line is not remembered.
-UNIQUE: Final = 13
+#: Says where a request came from, in words that we do not add to.
+FORWARDED: Final = 12
+PIN: Final = 13
+COOKIE: Final = 14
+#: ``Connection: keep-alive`` and nothing else: what we would say ourselves.
+KEPT: Final = 15
+#: ``Connection: close`` and nothing else.
+CLOSES: Final = 16
 
 _SPECIAL: Final = {
     b"keep-alive": HOP,
@@ -57,27 +65,32 @@ _SPECIAL: Final = {
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-proto": FORWARDED_PROTO,
     b"x-forwarded-host": FORWARDED_HOST,
+    b"forwarded": FORWARDED,
+    b"x-real-ip": FORWARDED,
     b"coalmine-version": PIN,
-    b"cookie": UNIQUE,
-    b"set-cookie": UNIQUE,
-    b"authorization": UNIQUE,
-    b"traceparent": UNIQUE,
-    b"x-request-id": UNIQUE,
+    b"cookie": COOKIE,
 }
 
 #: Fields that a Connection field cannot take out of a message: without them it is another message.
 UNREMOVABLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"close", b"keep-alive"})
 
+#: Fields that are different each time, or secret: their lines are not remembered.
+_UNIQUE: Final = frozenset(
+    {b"cookie", b"set-cookie", b"authorization", b"proxy-authorization", b"traceparent", b"tracestate", b"x-request-id"}
+)
+
 #: Lines that were found well-formed, with their kinds. Bounded in number and length; when it is
 #: full it starts anew, so that lines that never come again do not stay.
 KINDS: Final[dict[bytes, int]] = {}
 _MAX_KINDS: Final = 4096
-_MAX_REMEMBERED: Final = 192
-#: Names that were found well-formed, as they were written.
+_MAX_LINE: Final = 192
+#: Names that were found well-formed, as they were written, with the kinds of their fields.
 _NAMES: Final[dict[bytes, int]] = {}
 _MAX_NAMES: Final = 1024
 #: Longer ones are nobody's usual fields, and would only be remembered to fill the memory.
 _MAX_NAME: Final = 64
+#: Added to the kind of a name whose lines are not remembered.
+_UNREMEMBERED: Final = 64
 
 
 class Malformed(ValueError):
@@ -89,35 +102,49 @@ class Malformed(ValueError):
 
 
 def kind(line: bytes) -> int:
-    """What a field line means. Raises Malformed when it is not well-formed; see the rules above."""
-    name, colon, value = line.partition(b":")
-    known = _NAMES.get(name)
-    if known is None or not colon:
-        known = _name(name, colon)
-    if len(value.translate(None, FORBIDDEN)) != len(value):
-        raise Malformed(400, "A field's value contains a control character, or a bare CR or LF.")
-    if known == HOST and not _HOST.fullmatch(value.strip(b" \t")):
-        raise Malformed(400, "Host is not a host and an optional port.")
-    if known == CONTENT_LENGTH and not _DIGITS.fullmatch(value.strip(b" \t")):
-        raise Malformed(400, "Content-Length is not one number of at most 18 digits.")
-    if known == UNIQUE:
-        return PLAIN
-    if len(line) <= _MAX_REMEMBERED:
+    """What a field line means that is not in `KINDS`. Raises Malformed when it is not well-formed."""
+    colon = line.find(b":")
+    known = _NAMES.get(line[:colon]) if colon > 0 else None
+    if known is None:
+        known = _name(line)
+    if _CONTROL.search(line):
+        raise Malformed(400, "A field contains a control character, or a line ends in a bare CR or LF.")
+    if known >= _UNREMEMBERED:
+        return known - _UNREMEMBERED
+    if known == CONNECTION:
+        if line[10:] == b": keep-alive":
+            known = KEPT
+        elif line[10:] == b": close":
+            known = CLOSES
+    if len(line) <= _MAX_LINE:
         if len(KINDS) >= _MAX_KINDS:
             KINDS.clear()
         KINDS[line] = known
     return known
 
 
-def _name(name: bytes, colon: bytes) -> int:
+def kind_of(line: bytes) -> int:
+    """What a field line means. Raises Malformed when it is not well-formed."""
+    known = KINDS.get(line)
+    return kind(line) if known is None else known
+
+
+def _name(line: bytes) -> int:
     """Judge a field's name that was not seen before. Raises Malformed."""
+    name, colon, _ = line.partition(b":")
     if name[:1] in (b" ", b"\t"):
         raise Malformed(400, "A field is folded over several lines.")
     if not colon:
         raise Malformed(400, "A field line has no colon.")
     if not TOKEN.fullmatch(name):
         raise Malformed(400, "A field name is not a token: there is a space before its colon, or a stray character.")
-    known = _SPECIAL.get(name.lower(), PLAIN)
+    lower = name.lower()
+    known = _SPECIAL.get(lower, PLAIN)
+    if known == PLAIN and b"_" in name and lower.replace(b"_", b"-") in _SPECIAL:
+        # CGI, WSGI and their kin read Content_Length and Content-Length as one variable.
+        known = HOP
+    if lower in _UNIQUE:
+        known += _UNREMEMBERED
     if len(name) <= _MAX_NAME:
         if len(_NAMES) >= _MAX_NAMES:
             _NAMES.clear()
@@ -128,6 +155,16 @@ def _name(name: bytes, colon: bytes) -> int:
 def value_of(line: bytes) -> bytes:
     """The value of a field line, without the white space around it."""
     return line[line.find(b":") + 1 :].strip(b" \t")
+
+
+def length_of(line: bytes) -> int:
+    """The number in a Content-Length line. Raises Malformed: one number, no sign, no list (RFC 9112 6.3)."""
+    digits = line[16:]
+    if line[14:16] != b": " or not digits.isdigit() or len(digits) > 18:
+        digits = value_of(line)
+        if not _DIGITS.fullmatch(digits):
+            raise Malformed(400, "Content-Length is not one number of at most 18 digits.")
+    return int(digits)
 
 
 def tokens(value: bytes) -> list[bytes]:

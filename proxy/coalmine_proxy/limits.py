@@ -1,12 +1,16 @@
 """Every bound and every timeout of the sidecar, each with its reason.
 
 One object, made once and passed to whoever needs it, so that a test can shrink a bound and
-a user can later set one. Sizes are in bytes, times in seconds.
+a user can set one (`Limits.of`; between which bounds is with `proxy_settings`, whose words these are).
+Sizes are in bytes, times in seconds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from coalmine.model.proxy_settings import ProxySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,14 @@ class Limits:
     #: Endpoints of one arm that are tried when connecting fails. With one of three pods just gone,
     #: four tries leave no request without an endpoint; each refused one costs a round trip.
     tries: int = 4
+    #: Clients at once; each idle one costs about 10 KB here and two file descriptors while it asks. nginx's
+    #: worker_connections is 768 in Debian, HAProxy's maxconn follows from the descriptors it may have.
+    connections: int = 8192
+    #: Copies of requests under way at once: a mirror that does not answer must not hold more than this.
+    mirrors: int = 64
+    #: Bytes of the answer to a copy that are read before its connection is given up: to keep a
+    #: connection is worth reading a page, not a download.
+    mirror_bytes: int = 1024 * 1024
     #: Connections that wait to be accepted: a burst of fresh connections while the loop is busy.
     backlog: int = 1024
 
@@ -58,6 +70,8 @@ class Limits:
     #: From the sent request to the first byte of the answer. What was slow before the sidecar
     #: came must go on working (reports, long polls), so only the dead are cut off.
     first_byte: float = 600.0
+    #: The same for a copy of a request, whose answer nobody waits for.
+    mirror: float = 10.0
     #: Between two pieces of a body, either way, and for a client that does not read.
     stream: float = 600.0
     #: Bytes of an upgraded connection: WebSockets without a heartbeat are idle for long.
@@ -80,5 +94,17 @@ class Limits:
     #: the nodes in one or two seconds; the injected preStop waits as long.
     endpoint_lag: float = 5.0
 
+    @classmethod
+    def of(cls, settings: ProxySettings) -> Limits:
+        """The defaults, but for what a user wants otherwise."""
+        given: dict[str, Any] = {_TIMES.get(key, key): seconds for key, seconds in settings.timeouts}
+        given |= {_NUMBERS.get(key, key): value for key, value in settings.limits}
+        return replace(cls(), **given)
+
+
+#: The words of the annotation, where they are other ones. What is a matter of safety rather than of taste (`recent`,
+#: `confirmed`, the bounds on chunks) has none.
+_TIMES: Final = {"head": "head_time", "firstByte": "first_byte"}
+_NUMBERS: Final = {"idlePerEndpoint": "idle_per_endpoint"}
 
 DEFAULT = Limits()

@@ -7,7 +7,8 @@ connection is both in the pool and on its way out. No I/O and no clock: times ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 from coalmine.model.wire import Endpoint
@@ -32,10 +33,24 @@ class Peer(Generic[C]):
 
     `trusted` endpoints (the own pod, or from a file) need no confirmation of their uid; `confirmed`
     is when the last good one was asked for. A new `epoch` makes busy connections of the old one
-    unfit to be kept. `retired`: the configuration no longer has it.
+    unfit to be kept. `wanted` is the number of the last configuration that had it, `retired`: none has it
+    any more. `in_flight` counts requests that it is answering; the other three are those of `ejection`.
     """
 
-    __slots__ = ("confirmed", "endpoint", "epoch", "idle", "local", "retired", "trusted")
+    __slots__ = (
+        "confirmed",
+        "ejected_until",
+        "ejections",
+        "endpoint",
+        "epoch",
+        "failures",
+        "idle",
+        "in_flight",
+        "local",
+        "retired",
+        "trusted",
+        "wanted",
+    )
 
     def __init__(self, endpoint: Endpoint, *, local: bool, trusted: bool) -> None:
         self.endpoint = endpoint
@@ -44,6 +59,13 @@ class Peer(Generic[C]):
         self.confirmed = NEVER_CONFIRMED
         self.epoch = 0
         self.retired = False
+        self.wanted = 0
+        self.in_flight = 0
+        #: Failed attempts since the last answer.
+        self.failures = 0
+        #: How often it was left out lately, and until when; 0 when it never was.
+        self.ejections = 0
+        self.ejected_until = 0.0
         #: In order of last use, so that the newest is taken and the oldest expire.
         self.idle: list[C] = []
 
@@ -51,29 +73,47 @@ class Peer(Generic[C]):
 class Pool(Generic[C]):
     """All endpoints and their idle connections."""
 
-    __slots__ = ("_limit", "_peers")
+    __slots__ = ("_limit", "_number", "_peers")
 
     def __init__(self, idle_per_endpoint: int) -> None:
         self._limit = idle_per_endpoint
         self._peers: dict[Endpoint, Peer[C]] = {}
+        #: Of the configuration whose endpoints are asked for.
+        self._number = 0
+
+    def begin(self) -> None:
+        """Another configuration: `peer` is now asked for each of its endpoints, then comes `retire`."""
+        self._number += 1
 
     def peer(self, endpoint: Endpoint, *, local: bool = False, trusted: bool = False) -> Peer[C]:
         """The state of an endpoint, kept from one configuration to the next."""
         found = self._peers.get(endpoint)
         if found is None:
             found = self._peers[endpoint] = Peer(endpoint, local=local, trusted=trusted)
+        found.wanted = self._number
         return found
 
-    def retain(self, kept: Iterable[Peer[C]]) -> list[C]:
-        """Forget all other endpoints. Returns their idle connections, to be closed; busy ones finish."""
-        keep = {peer.endpoint for peer in kept}
-        gone = [peer for endpoint, peer in self._peers.items() if endpoint not in keep]
-        closing: list[C] = []
-        for peer in gone:
-            del self._peers[peer.endpoint]
-            peer.retired = True
-            closing += self._empty(peer)
-        return closing
+    def known(self, endpoint: Endpoint) -> Endpoint:
+        """The same endpoint, as the very object that is here already, if there is one."""
+        found = self._peers.get(endpoint)
+        return endpoint if found is None else found.endpoint
+
+    def retire(self) -> Iterator[list[C]]:
+        """Forget the endpoints that the configuration does not have, one after the other.
+
+        Of each endpoint that there was come the idle connections that are now to be closed, mostly none; busy
+        ones finish. It may take its time: who is not forgotten yet gets no request.
+        """
+        peers = list(self._peers.values())
+        while peers:
+            # Taken off the list, so that those that are gone are freed one by one.
+            peer = peers.pop()
+            closing: list[C] = []
+            if peer.wanted != self._number:
+                del self._peers[peer.endpoint]
+                peer.retired = True
+                closing = self._empty(peer)
+            yield closing
 
     def take(self, peer: Peer[C], used_since: float) -> C | None:
         """The connection used last, if that was not before `used_since`."""
@@ -92,7 +132,8 @@ class Pool(Generic[C]):
 
     def discard(self, peer: Peer[C], connection: C) -> None:
         """An idle connection was closed by its peer or has expired."""
-        if connection in peer.idle:
+        # The list is searched once: it may have hundreds, and they may all be closed at the same time.
+        with contextlib.suppress(ValueError):
             peer.idle.remove(connection)
 
     def doubt(self, peer: Peer[C]) -> list[C]:

@@ -1,12 +1,13 @@
-"""One connection to an application: reads its answers and hands them to the exchange that waits.
+"""One connection to an application: reads its answers and hands them to whoever asked.
 
-It knows how an answer is framed, not what becomes of it. Without an exchange it is idle in the
+It knows how an answer is framed, not what becomes of it. Without an asker it is idle in the
 pool, and a byte or a close from the other side takes it out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 from typing import TYPE_CHECKING, cast
 
@@ -17,42 +18,98 @@ from coalmine_proxy.stats import INVALID, RESET, TIMEOUT
 from coalmine_proxy.wheel import NEVER
 
 if TYPE_CHECKING:
-    from coalmine_proxy.exchange import Exchange
     from coalmine_proxy.pool import Peer
     from coalmine_proxy.service import Service
 
+#: What is read of an answer after its connection broke: as much as the kernel usually holds for one.
+_LAST_BYTES = 256 * 1024
 
-class Upstream(asyncio.Protocol):
+
+class Asker:
+    """Whoever waits for an answer: a client's exchange, or a mirrored copy of a request."""
+
+    #: Of the request: a HEAD's answer has no body.
+    method: bytes
+
+    def __init__(self, method: bytes) -> None:
+        self.method = method
+
+    def interim(self, response: Response) -> None:
+        """A 1xx."""
+        raise NotImplementedError
+
+    def answer(self, response: Response, data: bytes, body: int) -> None:
+        """The final head, and what there is of the body from `body` on; nothing behind it."""
+        raise NotImplementedError
+
+    def answer_body(self, payload: bytes) -> None:
+        """More of the answer's body."""
+        raise NotImplementedError
+
+    def complete(self, trailers: bytes, reusable: bool) -> None:
+        """The answer is whole; `reusable`: its connection could carry another."""
+        raise NotImplementedError
+
+    def upgraded(self, response: Response, data: bytes) -> None:
+        """A 101, and what came after it."""
+        raise NotImplementedError
+
+    def failed(self, cause: int) -> None:
+        """The connection closed, fell silent, or did not speak HTTP."""
+        raise NotImplementedError
+
+    def full(self) -> None:
+        """The application does not read: send no more."""
+        raise NotImplementedError
+
+    def drained(self) -> None:
+        """It reads again."""
+        raise NotImplementedError
+
+    def connected(self, upstream: Upstream) -> None:
+        """A new connection is open."""
+        raise NotImplementedError
+
+    def unconnected(self, peer: Peer[Upstream]) -> None:
+        """No connection to `peer`, or it was not the pod that it should be."""
+        raise NotImplementedError
+
+    def exhausted(self) -> None:
+        """This pod has no file descriptor or port left for a connection: no version's fault."""
+        raise NotImplementedError
+
+
+class Upstream:
     """A connection to `peer`. `started` says that a byte of the present answer has come."""
 
     __slots__ = (
         "_buffer",
+        "_keep",
         "_paused",
         "_reader",
-        "_response",
         "_service",
+        "asker",
         "deadline",
         "epoch",
-        "exchange",
         "peer",
         "started",
         "transport",
         "used",
     )
 
-    transport: asyncio.Transport
-
     def __init__(self, service: Service, peer: Peer[Upstream], epoch: int) -> None:
         self._service = service
         self.peer = peer
         self.epoch = epoch
-        self.exchange: Exchange | None = None
+        self.asker: Asker | None = None
+        self.transport: asyncio.Transport
         self.deadline = NEVER
         self.used = 0.0
         self.started = False
         self._buffer = b""
         self._reader: Reader | None = None
-        self._response: Response | None = None
+        #: The present answer lets its connection be used again.
+        self._keep = False
         self._paused = False
 
     # --- the transport calls ---
@@ -63,8 +120,8 @@ class Upstream(asyncio.Protocol):
         self._service.stats.upstreams += 1
 
     def data_received(self, data: bytes) -> None:
-        exchange = self.exchange
-        if exchange is None:
+        asker = self.asker
+        if asker is None:
             # Nobody asked: whatever this is, it must not become the next request's answer.
             self.drop()
             return
@@ -76,63 +133,66 @@ class Upstream(asyncio.Protocol):
                 if buffer:
                     self._buffer = b""
                     data = buffer + data
-                self._heads(exchange, data)
+                self._heads(asker, data)
                 return
             payload = reader.feed(data)
         except Malformed:
-            exchange.failed(INVALID)
+            asker.failed(INVALID)
             return
         done = reader.done
-        exchange.answer_body(payload)
+        if payload:
+            asker.answer_body(payload)
         if done:
-            self._complete(exchange, reader.rest, reader.trailers)
+            asker.complete(reader.trailers, self._keep and not reader.rest)
         elif not self._paused:
             self.deadline = self._service.wheel.now + self._service.limits.stream
 
     def eof_received(self) -> bool | None:
-        exchange = self.exchange
+        asker = self.asker
         reader = self._reader
-        if exchange is None:
+        if asker is None:
             self.drop()
         elif reader is not None and reader.end():
-            self._complete(exchange, b"", b"")
+            asker.complete(b"", False)
         else:
-            exchange.failed(RESET)
+            asker.failed(RESET)
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         service = self._service
         service.wheel.remove(self)
         service.stats.upstreams -= 1
-        exchange = self.exchange
-        if exchange is None:
+        if self.asker is not None and exc is not None:
+            self._last_words()
+        asker = self.asker
+        if asker is None:
             service.pool.discard(self.peer, self)
         else:
-            exchange.failed(RESET)
+            asker.failed(RESET)
 
     def pause_writing(self) -> None:
-        if self.exchange is not None:
-            self.exchange.client.pause()
+        if self.asker is not None:
+            self.asker.full()
 
     def resume_writing(self) -> None:
-        if self.exchange is not None:
-            self.exchange.client.resume()
+        if self.asker is not None:
+            self.asker.drained()
 
-    # --- the exchange calls ---
+    # --- the asker calls ---
 
-    def begin(self, exchange: Exchange, data: bytes) -> None:
+    def begin(self, asker: Asker, data: bytes) -> None:
         """Send the head of a request and what there is of its body."""
-        self.exchange = exchange
+        self.asker = asker
         self.started = False
         self.deadline = self._service.wheel.now + self._service.limits.first_byte
         self.transport.write(data)
 
     def detach(self) -> None:
-        """The exchange is over; this connection is not in the pool, and not in use."""
-        self.resume()
-        self.exchange = None
+        """The asker needs it no more; this connection is not in the pool, and not in use."""
+        if self._paused:
+            self.resume()
+        self.asker = None
         self._reader = None
-        self._response = None
         self.deadline = NEVER
 
     def drop(self) -> None:
@@ -141,12 +201,12 @@ class Upstream(asyncio.Protocol):
         self.detach()
         self.transport.abort()
 
-    def keep(self) -> None:
+    def keep(self, now: float) -> None:
         """Wait in the pool for the next request."""
         self.detach()
         service = self._service
         self.deadline = service.wheel.now + service.limits.pooled
-        for surplus in service.pool.give(self.peer, self, service.clock()):
+        for surplus in service.pool.give(self.peer, self, now):
             surplus.drop()
 
     def leave(self) -> None:
@@ -177,15 +237,15 @@ class Upstream(asyncio.Protocol):
 
     def expired(self) -> None:
         """The wheel found the deadline passed: no answer in time, or idle for long enough."""
-        if self.exchange is None:
+        if self.asker is None:
             self.drop()
         else:
             self.deadline = NEVER
-            self.exchange.failed(TIMEOUT)
+            self.asker.failed(TIMEOUT)
 
     # --- reading an answer ---
 
-    def _heads(self, exchange: Exchange, data: bytes) -> None:
+    def _heads(self, asker: Asker, data: bytes) -> None:
         """Read heads until the final one. Raises Malformed."""
         limits = self._service.limits
         while True:
@@ -197,45 +257,60 @@ class Upstream(asyncio.Protocol):
                 return
             if end > limits.head:
                 raise Malformed(502, "The head of the answer is too large.")
-            response = parse_response(data[:end], exchange.request.method, limits)
-            data = data[end + 4 :]
+            response = parse_response(data[:end], asker.method, limits)
             if response.status >= 200 or response.status == 101:
                 break
-            exchange.interim(response)
+            data = data[end + 4 :]
+            asker.interim(response)
             if not data:
                 return
         if response.status == 101:
-            exchange.upgraded(response, data)
+            asker.upgraded(response, data[end + 4 :])
             return
-        self._answer(exchange, response, data)
+        self._answer(asker, response, data, end + 4)
 
-    def _answer(self, exchange: Exchange, response: Response, data: bytes) -> None:
-        """The final head, and what came of the body with it."""
+    def _answer(self, asker: Asker, response: Response, data: bytes, body: int) -> None:
+        """The final head, and what came of the body with it, from `body` on. Raises Malformed.
+
+        Bytes after an answer belong to nobody: such a connection is not kept.
+        """
         length = response.length
-        self._response = response
-        if length == 0:
-            exchange.answer(response, b"")
-            self._complete(exchange, data, b"")
-            return
-        reader: Reader
-        if length > 0:
-            reader = LengthReader(length)
+        if length >= 0:
+            surplus = len(data) - body - length
+            if surplus >= 0:
+                asker.answer(response, data if surplus == 0 else data[: body + length], body)
+                asker.complete(b"", response.keep_alive and surplus == 0)
+                return
+            reader: Reader = LengthReader(length)
+            reader.feed(data[body:])
         elif length == CHUNKED:
             reader = ChunkedReader(self._service.limits)
+            payload = reader.feed(data[body:])
+            data = payload
+            body = 0
         else:
             assert length == UNTIL_CLOSE
             reader = CloseReader()
-        payload = reader.feed(data) if data else b""
-        exchange.answer(response, payload)
+        asker.answer(response, data, body)
         if reader.done:
-            self._complete(exchange, reader.rest, reader.trailers)
-        else:
-            self._reader = reader
-            if not self._paused:
-                self.deadline = self._service.wheel.now + self._service.limits.stream
+            asker.complete(reader.trailers, response.keep_alive and not reader.rest)
+            return
+        self._keep = response.keep_alive
+        self._reader = reader
+        if not self._paused:
+            self.deadline = self._service.wheel.now + self._service.limits.stream
 
-    def _complete(self, exchange: Exchange, rest: bytes, trailers: bytes) -> None:
-        """The answer is whole. Bytes after it belong to nobody: such a connection is not kept."""
-        response = self._response
-        assert response is not None
-        exchange.complete(trailers, response.keep_alive and not rest)
+    def _last_words(self) -> None:
+        """An application that refuses an upload answers and closes; our next write then breaks the connection.
+
+        The loop gives it up at once, but the answer came before: the kernel still has it.
+        """
+        sock = self.transport.get_extra_info("socket")
+        try:
+            data = b"" if sock is None else os.read(sock.fileno(), _LAST_BYTES)
+        except (OSError, ValueError):
+            return
+        if data:
+            self.data_received(data)
+            if self.asker is not None:
+                self.eof_received()

@@ -34,7 +34,9 @@ PORT: Final = f"{GROUP}/port"
 PROTOCOL: Final = f"{GROUP}/protocol"
 #: Comma-separated paths that the pod which was asked answers itself; default ``/metrics``.
 LOCAL_PATHS: Final = f"{GROUP}/local-paths"
-USER_ANNOTATIONS: Final = (CANARY, PORT, PROTOCOL, LOCAL_PATHS)
+#: How the sidecars work (see `proxy_settings`), as YAML or JSON.
+PROXY: Final = f"{GROUP}/proxy"
+USER_ANNOTATIONS: Final = (CANARY, PORT, PROTOCOL, LOCAL_PATHS, PROXY)
 
 CANARY_OFF: Final = "off"
 CANARY_AUTO: Final = "auto"

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     WAITING_FOR_CANARY = "WaitingForCanary"
     WAITING_FOR_SIDECARS = "WaitingForSidecars"
     WAITING_FOR_STABLE = "WaitingForStable"
+    SIDECAR_OUTDATED = "SidecarOutdated"
     ANALYSIS_MISSING = "AnalysisMissing"
     ANALYSIS_FAILED = "AnalysisFailed"
     ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
@@ -107,6 +108,8 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.PAUSED: "paused at step {step} of {steps}{until}",
     Reason.WAITING_FOR_CANARY: "waiting for canary pods: {available} of {wanted} available{detail}",
     Reason.WAITING_FOR_SIDECARS: "waiting for the sidecar of {pod} to acknowledge",
+    Reason.SIDECAR_OUTDATED: "the sidecar of {pod} is older than the controller and does not know {what}: what comes to it "
+    "is split by weight alone; delete the pod, and the one that takes its place has a current sidecar",
     Reason.WAITING_FOR_STABLE: "waiting for stable pods: {detail}",
     Reason.ANALYSIS_MISSING: "waiting for analysis {run} to be started{detail}",
     Reason.ANALYSIS_FAILED: "canary aborted: {detail}",

@@ -182,6 +182,8 @@ class Status:
     actual_weight: Weight = Weight.ZERO
     #: uids of the stable pods of the control arm.
     control: tuple[str, ...] = ()
+    #: Names of the header and mirror routes in force, for people.
+    routes: tuple[str, ...] = ()
     #: Whether sidecars may hold a routing that is not local-only.
     routed: bool = False
     #: Since when 100 % is acknowledged by all sidecars.
@@ -263,6 +265,8 @@ class Status:
             "abortReason": self.abort_reason,
             "abortMessage": self.abort_message,
         }
+        if self.routes:
+            raw["routes"] = list(self.routes)
         if self.canary is not None:
             raw["canary"] = self.canary.to_json()
         for key, moment in (
@@ -308,6 +312,7 @@ class Status:
             weight=Weight.parse(raw.get("weight", 0), "status.weight"),
             actual_weight=Weight.parse(raw.get("actualWeight", 0), "status.actualWeight"),
             control=tuple(str(uid) for uid in raw.get("control", ())),
+            routes=tuple(str(name) for name in raw.get("routes", ())),
             routed=bool(raw.get("routed", False)),
             full_at=moment("fullAt"),
             full_promotion=bool(raw.get("fullPromotion", False)),

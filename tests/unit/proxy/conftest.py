@@ -10,19 +10,29 @@ import base64
 import contextlib
 import json
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coalmine.model import names, wire
 from coalmine.model.weights import Weight
 from coalmine_proxy.limits import Limits
 from coalmine_proxy.server import Settings, Sidecar
+
+#: For `sidecar_process`, the module beside this one that is no test.
+_FOLDER = str(Path(__file__).parent)
+if _FOLDER not in sys.path:
+    sys.path.insert(0, _FOLDER)
 
 HOST = "127.0.0.1"
 
@@ -179,7 +189,14 @@ class World:
         return app
 
     async def sidecar(
-        self, app: App | int, uid: str = "", canary: bool = False, state: Path | None = None, **limits: float
+        self,
+        app: App | int,
+        uid: str = "",
+        canary: bool = False,
+        state: Path | None = None,
+        trust_all: bool = False,
+        protocol: str = "http",
+        **limits: float,
     ) -> Sidecar:
         port = app if isinstance(app, int) else app.port
         uid = uid or f"uid-{len(self._sidecars)}"
@@ -191,6 +208,7 @@ class World:
             canary=canary,
             state=state,
             keys=self.keys,
+            static=trust_all,
             drain_seconds=0,
             limits=Limits(**{"endpoint_lag": 0.0, **limits}),  # type: ignore[arg-type]
         )
@@ -201,6 +219,7 @@ class World:
             nonce=f"boot-{len(self._sidecars)}",
             tasks=self.tasks,
         )
+        sidecar.service.protocol = protocol
         await sidecar.start()
         self._sidecars.append(sidecar)
         return sidecar
@@ -318,6 +337,31 @@ def in_world(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[None]]], N
             runner.run(inside())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Files of a certificate for localhost and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "cert").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    (folder / "key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return str(folder / "cert"), str(folder / "key")
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coalmine_proxy.answer import CHUNKED, UNTIL_CLOSE, parse_response
+from coalmine_proxy.forwarding import Origin, Trust
 from coalmine_proxy.head import KINDS, Malformed
 from coalmine_proxy.limits import DEFAULT
 from coalmine_proxy.request import parse_request
@@ -96,11 +99,12 @@ def test_refused(case: str, remembered: bool) -> None:
         assert str(caught.value).endswith(".")
 
 
-def forwarded(block: bytes) -> list[str]:
-    return parse_request(block, DEFAULT).forward(b"10.0.0.9", b"10.0.0.1:80").decode("latin-1").split("\r\n")[:-2]
+def forwarded(block: bytes, trusted: bool = True) -> list[str]:
+    origin = Origin(b"10.0.0.9", trusted, lambda: b"10.0.0.1:80")
+    return parse_request(block, DEFAULT).forward(origin).decode("latin-1").split("\r\n")[:-2]
 
 
-ADDED = ["X-Forwarded-For: 10.0.0.9", "X-Forwarded-Proto: http", "X-Forwarded-Host: a", "Via: 1.1 coalmine"]
+ADDED = ["X-Forwarded-For: 10.0.0.9", "X-Forwarded-Proto: http", "Via: 1.1 coalmine", "X-Forwarded-Host: a"]
 
 FORWARDED = {
     "plain": (request("foo:bar", "X-A:  b "), ["GET / HTTP/1.1", "Host: a", "foo:bar", "X-A:  b ", *ADDED]),
@@ -133,11 +137,11 @@ FORWARDED = {
         [
             "GET / HTTP/1.1",
             "Host: a",
-            "X-Forwarded-Proto: https",
             "Via: 1.0 x",
             "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.9",
-            "X-Forwarded-Host: a",
+            "X-Forwarded-Proto: https",
             "Via: 1.1 coalmine",
+            "X-Forwarded-Host: a",
         ],
     ),
     "Connection names what we add": (
@@ -146,7 +150,7 @@ FORWARDED = {
     ),
     "1.0 without host": (
         request("Expect: 100-continue", first="GET / HTTP/1.0", host=False),
-        ["GET / HTTP/1.1", "Host: 10.0.0.1:80", ADDED[0], ADDED[1], "X-Forwarded-Host: 10.0.0.1:80", ADDED[3]],
+        ["GET / HTTP/1.1", "Host: 10.0.0.1:80", *ADDED[:3], "X-Forwarded-Host: 10.0.0.1:80"],
     ),
     "expect": (
         request("Expect: 100-continue", "Content-Length: 1"),
@@ -154,11 +158,11 @@ FORWARDED = {
     ),
     "absolute": (
         request(first="GET HTTP://b.c:8/x?y HTTP/1.1"),
-        ["GET /x?y HTTP/1.1", "Host: b.c:8", *ADDED[:2], "X-Forwarded-Host: b.c:8", ADDED[3]],
+        ["GET /x?y HTTP/1.1", "Host: b.c:8", *ADDED[:3], "X-Forwarded-Host: b.c:8"],
     ),
     "absolute without path": (
         request(first="OPTIONS http://b HTTP/1.1"),
-        ["OPTIONS * HTTP/1.1", "Host: b", *ADDED[:2], "X-Forwarded-Host: b", ADDED[3]],
+        ["OPTIONS * HTTP/1.1", "Host: b", *ADDED[:3], "X-Forwarded-Host: b"],
     ),
     "asterisk": (request(first="OPTIONS * HTTP/1.1"), ["OPTIONS * HTTP/1.1", "Host: a", *ADDED]),
     "upgrade": (
@@ -183,6 +187,43 @@ def test_forwarded(case: str) -> None:
     assert forwarded(block) == lines  # and so with every line remembered
 
 
+def test_whose_word_is_believed() -> None:
+    """What an untrusted client says about those before it is replaced; ours stays."""
+    said = ("X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: bank", "Forwarded: for=1.1.1.1")
+    block = request(*said, "X-Real-IP: 1.1.1.1")
+    assert forwarded(block, trusted=False) == ["GET / HTTP/1.1", "Host: a", *ADDED]
+    believed = forwarded(block)
+    assert "X-Forwarded-For: 1.1.1.1, 10.0.0.9" in believed
+    assert {*said[1:], "X-Real-IP: 1.1.1.1"} < set(believed)
+    assert ADDED[1] not in believed
+    assert ADDED[3] not in believed
+
+
+TRUST = [
+    (None, "10.0.0.9", True),
+    (None, "unknown", True),
+    ((), "10.0.0.9", False),
+    (("10.0.0.0/8", "fd00::/8"), "10.0.0.9", True),
+    (("10.0.0.0/8", "fd00::/8"), "fd00::1", True),
+    (("10.0.0.0/8", "fd00::/8"), "11.0.0.9", False),
+    (("10.0.0.0/8",), "unknown", False),
+]
+
+
+@pytest.mark.parametrize(("networks", "address", "trusted"), TRUST)
+def test_who_is_trusted(networks: tuple[str, ...] | None, address: str, trusted: bool) -> None:
+    trust = Trust(None if networks is None else [ipaddress.ip_network(n) for n in networks])
+    assert trust(address) is trusted
+
+
+ALIASES = ["Content_Length: 5", "Transfer_Encoding: chunked", "X_Forwarded_For: 6.6.6.6", "X-Forwarded_For: 6.6.6.6"]
+
+
+@pytest.mark.parametrize("line", ALIASES)
+def test_a_name_that_others_read_as_one_that_counts_does_not_go_on(line: str) -> None:
+    assert forwarded(request(line, "My_Own: 1")) == ["GET / HTTP/1.1", "Host: a", "My_Own: 1", *ADDED]
+
+
 def test_a_client_of_1_0_keeps_its_connection_only_when_it_says_so() -> None:
     assert parse_request(request(), DEFAULT).keep_alive
     assert not parse_request(request("Connection: close"), DEFAULT).keep_alive
@@ -205,7 +246,7 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_any_bytes_are_parsed_or_refused(junk: bytes) -> None:
     for block in (junk, b"GET / HTTP/1.1\r\nHost: a\r\n" + junk, b"GET " + junk + b" HTTP/1.1\r\nHost: a"):
         try:
-            out = parse_request(block, DEFAULT).forward(b"1.1.1.1", b"x")
+            out = parse_request(block, DEFAULT).forward(Origin(b"1.1.1.1", True, lambda: b"x"))
         except Malformed:
             continue
         # One head comes out, and no bare line end within it.
@@ -273,5 +314,6 @@ def test_an_answer_goes_on_without_its_hop_by_hop_lines() -> None:
         "A : 1", "Connection: X-B, close", "X-B: 2", "Keep-Alive: 5", "Set-Cookie: c", first="HTTP/1.0 201 Y"
     )
     response = parse_response(block, b"GET", DEFAULT)
-    assert response.lines == [b"HTTP/1.1 201 Y", b"A: 1", b"Set-Cookie: c"]
+    assert not response.whole
+    assert response.forward() == [b"HTTP/1.1 201 Y", b"A: 1", b"Set-Cookie: c"]
     assert response.close

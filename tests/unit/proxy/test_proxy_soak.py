@@ -1,0 +1,4 @@
+from tests.soak.judge import Judge
+
+def test_x() -> None:
+    assert Judge
