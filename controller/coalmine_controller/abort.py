@@ -97,6 +97,7 @@ def stay(observed: Observed, versions: Versions, now: float) -> Decision:
         steps=len(strategy.steps),
         weight=Weight.ZERO,
         control=(),
+        routes=(),
         full_at=None,
         handover_at=None,
         waiting=False,

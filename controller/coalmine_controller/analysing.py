@@ -1,8 +1,8 @@
 """The background analysis of a rollout: when it starts, what its end means.
 
-Pure. Rules: it starts once requests go to the canary, from its starting step on. (Argo starts it before any
-does; its first measurements then judge stable.) Failed or Error aborts; Inconclusive waits for a
-person, who may go on, and then another run takes over the watch; a full promotion ends it.
+Pure. Rules: it starts once requests go to the canary, by weight or by a route, from its starting step on.
+(Argo starts it before any does; its first measurements then judge stable.) Failed or Error aborts; Inconclusive
+waits for a person, who may go on, and then another run takes over the watch; a full promotion ends it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,14 @@ def stop(observed: Observed) -> list[Action]:
     return [StopAnalysis(run.name)] if run is not None and not run.over and not run.terminated else []
 
 
-def go_on(observed: Observed, versions: Versions, status: Status, strategy: Strategy) -> tuple[Status, list[Action]]:
-    """Start the run when it is time, stop it when nobody needs it."""
+def go_on(
+    observed: Observed, versions: Versions, status: Status, strategy: Strategy, *, synced: bool
+) -> tuple[Status, list[Action]]:
+    """Start the run when it is time, stop it when nobody needs it. `synced`: the sidecars follow the routes."""
     if strategy.analysis is None or status.full_promotion:
         return status, stop(observed)
-    begun = status.step >= strategy.analysis.starting_step and status.actual_weight > Weight.ZERO
+    reached = status.actual_weight > Weight.ZERO or (synced and bool(status.routes))
+    begun = status.step >= strategy.analysis.starting_step and reached
     if not begun or current(observed, status) is not None or versions.canary is None:
         return status, []
     if not status.analysis_run:

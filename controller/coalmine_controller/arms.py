@@ -55,9 +55,16 @@ def choose_control(previous: Sequence[str], stable: Sequence[str], count: int) -
 
 
 def build_arms(
-    stable: Sequence[Target], canary: Sequence[Target], weight: Weight, control: Sequence[str]
+    stable: Sequence[Target],
+    canary: Sequence[Target],
+    weight: Weight,
+    control: Sequence[str],
+    hashes: tuple[str, str] = ("", ""),
 ) -> tuple[Arm, ...]:
-    """The arms at `weight`. Shares sum to 100 %; without stable pods of its own, control shares them all."""
+    """The arms at `weight`. Shares sum to 100 %; without stable pods of its own, control shares them all.
+
+    `hashes` are the pod-template-hashes of stable and of the canary.
+    """
     w = weight.hundredths
     control_share = min(w, 10_000 - w)
     stable_share = 10_000 - w - control_share
@@ -65,7 +72,7 @@ def build_arms(
     matched = tuple(t.endpoint for t in stable if t.uid in control)
     rest = tuple(t.endpoint for t in stable if t.uid not in control)
     return (
-        Arm(STABLE, Weight(stable_share), rest if matched and rest else everyone),
-        Arm(CONTROL, Weight(control_share), matched or everyone),
-        Arm(CANARY, weight, tuple(t.endpoint for t in canary)),
+        Arm(STABLE, Weight(stable_share), rest if matched and rest else everyone, hashes[0]),
+        Arm(CONTROL, Weight(control_share), matched or everyone, hashes[0]),
+        Arm(CANARY, weight, tuple(t.endpoint for t in canary), hashes[1]),
     )

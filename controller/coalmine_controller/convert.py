@@ -17,6 +17,7 @@ from coalmine.model.condition import failed_fingerprint
 from coalmine.model.durations import parse_time
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.fingerprint import fingerprint
+from coalmine.model.proxy_settings import DEFAULTS, ProxySettings, parse_settings
 from coalmine.model.strategy import Strategy, is_off, parse_strategy
 from coalmine.model.wire import Injection
 from coalmine_controller.observed import Deployment, Pod, ReplicaSet, Run
@@ -63,6 +64,7 @@ def deployment_from(raw: Object) -> Deployment:
         reported_failure=failed_fingerprint(progressing),
         images=_images(spec["template"]),
         local_paths=_local_paths(annotations.get(names.LOCAL_PATHS)),
+        settings=_settings(annotations.get(names.PROXY)),
         raw=raw,
     )
 
@@ -74,6 +76,14 @@ def _strategy(text: str | None) -> Strategy | SpecError | None:
         return parse_strategy(text)
     except SpecError as error:
         return error
+
+
+def _settings(text: str | None) -> ProxySettings:
+    """What the webhook refuses has come around it: that must not stand in the way of an abort."""
+    try:
+        return DEFAULTS if text is None else parse_settings(text)
+    except SpecError:
+        return DEFAULTS
 
 
 def _max_surge(spec: Object, replicas: int) -> int:

@@ -15,7 +15,7 @@ from coalmine.model.strategy import Pause, Strategy
 from coalmine.model.weights import Weight
 from coalmine_controller import analysing
 from coalmine_controller.observed import Observed, Pod
-from coalmine_controller.sizing import bare, has_pods, wanted
+from coalmine_controller.sizing import bare, has_pods_at, wanted, wanted_at
 from coalmine_controller.versions import Versions, targets
 
 Obstacle = tuple[Reason, str]
@@ -63,8 +63,12 @@ def _stable(detail: str) -> Obstacle:
     return Reason.WAITING_FOR_STABLE, say(Reason.WAITING_FOR_STABLE, detail=detail)
 
 
-def synced_condition(lagging: Pod | None, now: float) -> Condition:
-    """TrafficSynced: whether every sidecar that counts has the current weight, else which one has not."""
+def synced_condition(lagging: Pod | None, now: float, older: tuple[Pod, str] | None = None) -> Condition:
+    """TrafficSynced: whether every sidecar that counts has the current weight, else which one has not; and follows
+    all that it was told, else which one is too old to (`older`: it, and what it does not know)."""
+    if lagging is None and older is not None:
+        message = say(Reason.SIDECAR_OUTDATED, pod=older[0].name, what=older[1])
+        return Condition("TrafficSynced", False, Reason.SIDECAR_OUTDATED, message, now)
     if lagging is None:
         return Condition("TrafficSynced", True, "Acknowledged", "every sidecar has the current weight", now)
     why = f" ({lagging.push_error})" if lagging.push_error else ""
@@ -86,12 +90,12 @@ def told(
     status: Status,
     strategy: Strategy,
     lagging: Pod | None,
+    older: tuple[Pod, str] | None,
     reduced: Weight,
     now: float,
 ) -> tuple[Status, float | None]:
     """The status with its story, and the seconds until it changes by time alone."""
-    status = replace(status, conditions=merged(status.conditions, synced_condition(lagging, now)))
-    target = strategy.weight_at(status.step)
+    status = replace(status, conditions=merged(status.conditions, synced_condition(lagging, now, older)))
     stopped = obstacle(observed, versions, status)
     phase, requeue, waits = Phase.PROGRESSING, None, False
     if analysing.inconclusive(observed, status):
@@ -109,9 +113,9 @@ def told(
         ready = len(targets(versions.canary_pods))
         need = wanted(status.weight, observed)
         message = say(reason, ready=ready, wanted=need, told=reduced, weight=status.weight)
-    elif not has_pods(target, observed, versions):
+    elif not has_pods_at(status.step, observed, versions, strategy):
         waits = True
-        reason, message = _missing(target, observed, versions)
+        reason, message = _missing(wanted_at(status.step, observed, strategy), observed, versions)
     elif status.step < status.steps and isinstance(step := strategy.steps[status.step], Pause):
         phase, reason = Phase.PAUSED, Reason.PAUSED
         until = " until it is promoted"
@@ -132,8 +136,8 @@ def counting(versions: Versions) -> int:
     return len(targets(versions.stable_pods)) + len(targets(versions.canary_pods))
 
 
-def _missing(target: Weight, observed: Observed, versions: Versions) -> Obstacle:
-    """Why the canary has not its pods."""
+def _missing(need: int, observed: Observed, versions: Versions) -> Obstacle:
+    """Why the canary has not the pods that it needs."""
     canary, pods = versions.canary, versions.canary_pods
     without = bare(pods)
     if without:
@@ -144,5 +148,4 @@ def _missing(target: Weight, observed: Observed, versions: Versions) -> Obstacle
     detail = next((f" ({p.name}: {p.waiting})" for p in pods if p.waiting), "")
     detail = detail or next((f" (the sidecar of {p.name}: {p.push_error})" for p in pods if p.push_error), "")
     available = min(canary.available, len(targets(pods))) if canary else 0
-    need = wanted(target, observed)
     return Reason.WAITING_FOR_CANARY, say(Reason.WAITING_FOR_CANARY, available=available, wanted=need, detail=detail)

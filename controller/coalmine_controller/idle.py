@@ -35,6 +35,7 @@ def watch(observed: Observed, versions: Versions, now: float) -> Decision:
         weight=Weight.FULL,
         actual_weight=Weight.FULL,
         control=(),
+        routes=(),
         full_at=None,
         full_promotion=False,
         aborted_at=None,

@@ -63,7 +63,8 @@ def _assemble(
     seen = []
     for raw in pods:
         applied, error = sidecars.applied(uid_of(raw), sidecar_boot(raw))
-        seen.append(replace(pod_from(raw), applied=applied, push_error=error))
+        schema = sidecars.schema(uid_of(raw))
+        seen.append(replace(pod_from(raw), applied=applied, push_error=error, schema=schema))
     run = world.runs.get(deployment.namespace, status.analysis_run) if status.analysis_run else None
     if run is not None and (rollout is None or not is_run_of(run, rollout)):
         run = None  # of an earlier Rollout, which counted its attempts anew: it is being collected

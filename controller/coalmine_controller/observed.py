@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coalmine.model.errors import SpecError
+from coalmine.model.proxy_settings import ProxySettings
 from coalmine.model.rollout import Status, Wishes
 from coalmine.model.strategy import Strategy
 from coalmine.model.wire import Injection, Routing
@@ -46,6 +47,8 @@ class Deployment:
     reported_failure: str | None
     images: tuple[str, ...]
     local_paths: tuple[str, ...]
+    #: How sidecars are to work; the defaults where what is written cannot be read.
+    settings: ProxySettings
     raw: dict[str, Any] = field(repr=False)
 
     @property
@@ -104,6 +107,8 @@ class Pod:
     #: What its sidecar has acknowledged to this controller, or None; and why it did not.
     applied: Routing | None = None
     push_error: str = ""
+    #: The schema that its sidecar understands, by its own last word; None before that.
+    schema: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

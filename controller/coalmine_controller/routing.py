@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from coalmine.model.route_steps import NO_ROUTES, InForce
 from coalmine.model.weights import Weight
-from coalmine.model.wire import STABLE, Arm, Routing
+from coalmine.model.wire import SCHEMA, STABLE, Arm, Routing
 from coalmine_controller.arms import build_arms, choose_control, control_size
 from coalmine_controller.observed import Observed, Pod
 from coalmine_controller.versions import Versions, targets
@@ -47,13 +48,22 @@ def control_uids(observed: Observed, versions: Versions, weight: Weight, previou
 
 
 def split(
-    observed: Observed, versions: Versions, weight: Weight, control: tuple[str, ...], *, leaving: bool = False
+    observed: Observed,
+    versions: Versions,
+    weight: Weight,
+    control: tuple[str, ...],
+    *,
+    in_force: InForce = NO_ROUTES,
+    leaving: bool = False,
 ) -> Routes:
-    """Everybody splits by `weight`. With `leaving`, stable pods close their clients' connections
-    with each answer, as they are about to end."""
+    """Everybody splits by `weight`, and by the routes `in_force`. With `leaving`, stable pods close their clients'
+    connections with each answer, as they are about to end."""
     stable, canary = targets(versions.stable_pods), targets(versions.canary_pods)
-    arms = build_arms(stable, canary, weight, control)
-    base = Routing(arms=arms, local_paths=observed.deployment.local_paths)
+    arms = build_arms(stable, canary, weight, control, versions.hashes)
+    base = replace(_base(observed), arms=arms)
+    if canary and in_force:  # a route must not lead where nobody is, nor copies where they would be too many
+        enough = len(canary) >= in_force.load.of(observed.deployment.replicas)
+        base = replace(base, routes=in_force.headers, mirrors=in_force.mirrors if enough else ())
     # Before a canary pod can take anything, stable pods go on serving locally: no second hop for nothing.
     at_stable = base if canary or weight.hundredths else replace(base, arms=())
     routes = {p.uid: base for p in versions.canary_pods}
@@ -70,7 +80,7 @@ def local(observed: Observed, versions: Versions, *, canary_stays: bool = False)
 
     The canary's pods are left behind (an abort) unless they stay (an early release).
     """
-    base = Routing(local_paths=observed.deployment.local_paths)
+    base = _base(observed)
     stays = versions.stable_pods + (versions.canary_pods if canary_stays else ())
     away = versions.leftover_pods + (() if canary_stays else versions.canary_pods)
     routes = {p.uid: base for p in stays}
@@ -79,6 +89,18 @@ def local(observed: Observed, versions: Versions, *, canary_stays: bool = False)
     routes |= {p.uid: replace(elsewhere, drain=bool(endpoints)) for p in away}
     routes |= {p.uid: elsewhere for p in versions.terminating}
     return routes
+
+
+def _base(observed: Observed) -> Routing:
+    """What holds whatever the weight is."""
+    d = observed.deployment
+    return Routing(
+        local_paths=d.local_paths,
+        pin=d.settings.pin,
+        affinity=d.settings.affinity,
+        balance=d.settings.balance,
+        ejection=d.settings.ejection,
+    )
 
 
 def unready(routes: Routes, pods: tuple[Pod, ...]) -> Routes:
@@ -90,6 +112,17 @@ def unready(routes: Routes, pods: tuple[Pod, ...]) -> Routes:
 def unsynced(observed: Observed, routes: Routes) -> Pod | None:
     """The first pod that counts and whose sidecar has not acknowledged its routing; None when all have."""
     return next((p for p in _lagging(observed, routes) if p.ready), None)
+
+
+def outdated(observed: Observed, routes: Routes) -> tuple[Pod, str] | None:
+    """The first pod that counts and whose sidecar does not follow all of its routing, though it has acknowledged it;
+    and what it does not know. An older sidecar splits by weight alone."""
+    for pod in sorted(observed.pods, key=lambda p: p.name):
+        routing = routes.get(pod.uid)
+        older = pod.ready and not pod.terminating and pod.schema is not None and pod.schema < SCHEMA
+        if older and routing is not None and routing.beyond:
+            return pod, routing.beyond
+    return None
 
 
 def everybody(observed: Observed, routes: Routes) -> bool:

@@ -45,6 +45,7 @@ class _Sidecar:
     applied: Routing | None = None
     error: str = ""
     counters: Mapping[str, ArmCounters] = field(default_factory=dict)
+    schema: int | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -66,6 +67,11 @@ class Sidecars:
         if sidecar is None or sidecar.boot != boot:
             return None, ""
         return sidecar.applied, sidecar.error
+
+    def schema(self, uid: str) -> int | None:
+        """What it understands, by its last answer; None before there is one."""
+        sidecar = self._sidecars.get(uid)
+        return sidecar.schema if sidecar else None
 
     def counters(self, uid: str) -> Mapping[str, ArmCounters]:
         """What it had counted when it last answered."""
@@ -103,6 +109,7 @@ class Sidecars:
                     sidecar.error = str(error) or type(error).__name__
                     return
                 sidecar.applied, sidecar.error, sidecar.counters = routing, "", answer.counters
+                sidecar.schema = answer.schema
         finally:
             sidecar.task = None
             settled(not sidecar.error)

@@ -2,8 +2,9 @@
 
 Pure. Rules: the canary has ceil(replicas * weight / 100) pods for the largest weight among the one that is
 aimed at, the one that was told and the one that was acknowledged: it grows before its weight rises,
-and shrinks after that has fallen. A pod without a sidecar would take requests that nobody
-weighs: a canary's is deleted, a stable one evicted once injection is seen to work again.
+and shrinks after that has fallen. Copies of requests are load as well, and a route needs a pod at its end.
+A pod without a sidecar would take requests that nobody weighs: a canary's is deleted, a stable one evicted once
+injection is seen to work again.
 """
 
 from __future__ import annotations
@@ -25,23 +26,45 @@ def wanted(target: Weight, observed: Observed) -> int:
     return target.of(observed.deployment.replicas)
 
 
+def wanted_at(step: int, observed: Observed, strategy: Strategy) -> int:
+    """Canary pods that a step needs: for its weight, and for the routes that are in force."""
+    return strategy.pods_at(step, observed.deployment.replicas)
+
+
 def has_pods(target: Weight, observed: Observed, versions: Versions) -> bool:
-    """Whether the canary has its pods for `target`: available by its ReplicaSet's word, and ready with a
-    sidecar by their own."""
+    """Whether the canary has its pods for the weight `target`."""
     need = wanted(target, observed)
+    return target == Weight.ZERO if need == 0 else has(need, versions)
+
+
+def has_pods_at(step: int, observed: Observed, versions: Versions, strategy: Strategy) -> bool:
+    """Whether the canary has its pods for a step."""
+    enough = has(wanted_at(step, observed, strategy), versions)
+    return enough and has_pods(strategy.weight_at(step), observed, versions)
+
+
+def has(need: int, versions: Versions) -> bool:
+    """Whether the canary has as many pods: available by its ReplicaSet's word, and ready with a sidecar by
+    their own."""
     canary = versions.canary
     if need == 0:
-        return target == Weight.ZERO
+        return True
     if canary is None or canary.replicas < need or canary.available < need:
         return False
     return len(targets(versions.canary_pods)) >= need
 
 
-def canary_actions(observed: Observed, versions: Versions, status: Status, strategy: Strategy) -> list[Action]:
-    """Make the canary ReplicaSet, or bring it to its size."""
+def canary_actions(
+    observed: Observed, versions: Versions, status: Status, strategy: Strategy, *, synced: bool
+) -> list[Action]:
+    """Make the canary ReplicaSet, or bring it to its size. Until all sidecars are `synced` some may still follow the
+    routes of the step before."""
     min_ready = observed.deployment.min_ready
-    aimed = strategy.weight_at(status.step)
-    need = wanted(max(aimed, status.weight, status.actual_weight), observed)
+    need = max(
+        wanted_at(status.step, observed, strategy),
+        wanted(max(status.weight, status.actual_weight), observed),
+        0 if synced else strategy.pods_for_routes_at(status.step - 1, observed.deployment.replicas),
+    )
     if versions.canary is None:
         if versions.older is not None:
             at_zero = not versions.older.replicas and not versions.older.current

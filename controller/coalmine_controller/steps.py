@@ -5,6 +5,8 @@ Pure. Rules:
   that counts has acknowledged the weight before. It stands until the next one is granted.
 - A ``setWeight`` is done when all have acknowledged it; a ``pause`` when its time is over or a
   person promotes. Behind the last step the weight is 100 %.
+- Routes follow from the step alone: those that the steps up to it have set. A step that sets or takes away one is done
+  when the canary has its pods and all have acknowledged it.
 - Progress is a step done, a weight granted, or more canary pods available than ever before in
   this attempt: a pod that crashes and comes back is none.
 - What has been reached is noted before the deadline is judged.
@@ -16,15 +18,16 @@ from dataclasses import replace
 
 from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Phase, Status
+from coalmine.model.route_steps import NO_ROUTES, SetHeaderRoute, SetMirrorRoute
 from coalmine.model.strategy import Pause, Strategy
 from coalmine.model.weights import Weight
 from coalmine_controller import abort, analysing, explain, handover, sizing
 from coalmine_controller.actions import Action, CreateCanary, DeletePod, Emit, Hide
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Observed
-from coalmine_controller.routing import Routes, carried, control_uids, split, unsynced
+from coalmine_controller.routing import Routes, carried, control_uids, outdated, split, unsynced
 from coalmine_controller.sweep import sweep
-from coalmine_controller.versions import Versions
+from coalmine_controller.versions import Versions, targets
 
 
 def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
@@ -45,8 +48,9 @@ def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
     walk = _Walk(observed, versions, strategy, status, now)
     walk.on()
     status, routes, lagging = walk.status, walk.routes, walk.lagging
-    status, analysis = analysing.go_on(observed, versions, status, strategy)
-    status, requeue = explain.told(observed, versions, status, strategy, lagging, walk.told, now)
+    status, analysis = analysing.go_on(observed, versions, status, strategy, synced=lagging is None)
+    older = outdated(observed, routes)
+    status, requeue = explain.told(observed, versions, status, strategy, lagging, older, walk.told, now)
 
     reason = abort.overdue(observed, status, now)
     if reason is not None and strategy.progress_deadline_abort:
@@ -55,7 +59,7 @@ def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
         status = replace(status, phase=Phase.DEGRADED, reason=reason[0], message=reason[1])
 
     pods = [
-        *sizing.canary_actions(observed, versions, status, strategy),
+        *sizing.canary_actions(observed, versions, status, strategy, synced=lagging is None),
         *sizing.delete_bare(versions, status, now),
         *sizing.evict_bare(observed, versions),
         *sizing.hide_from_scaling(observed, versions),
@@ -110,9 +114,12 @@ class _Walk:
         """The routing of the granted weight, or of the part of it that can be carried."""
         self.told = carried(self._observed, self._versions, self.status.weight)
         control = control_uids(self._observed, self._versions, self.told, self.status.control)
-        self.status = replace(self.status, control=control)
+        routes = self._strategy.routes_at(self.status.step) if targets(self._versions.canary_pods) else NO_ROUTES
+        self.status = replace(self.status, control=control, routes=routes.names)
         leaving = self.status.full_at is not None and self.told == Weight.FULL
-        self.routes: Routes = split(self._observed, self._versions, self.told, control, leaving=leaving)
+        self.routes: Routes = split(
+            self._observed, self._versions, self.told, control, in_force=routes, leaving=leaving
+        )
         self.lagging = unsynced(self._observed, self.routes)
 
     def on(self) -> None:
@@ -162,11 +169,18 @@ class _Walk:
                 return False
             if self._now < status.step_started_at + step.duration:
                 return False
-        elif not sizing.has_pods(step.weight, self._observed, self._versions):
+        elif not sizing.has_pods_at(status.step, self._observed, self._versions, self._strategy):
             return False
+        if isinstance(step, SetHeaderRoute | SetMirrorRoute) and step.routes:
+            older = outdated(self._observed, self.routes)
+            if older is not None:
+                message = say(Reason.SIDECAR_OUTDATED, pod=older[0].name, what=older[1])
+                self.events.append(Emit(Reason.SIDECAR_OUTDATED, message, warning=True))
         self.status = replace(status, step=status.step + 1, step_started_at=self._now, progressed_at=self._now)
         done = say(Reason.STEP_COMPLETED, step=self.status.step, steps=len(steps))
         self.events.append(Emit(Reason.STEP_COMPLETED, done))
+        if self._strategy.routes_at(status.step) != self._strategy.routes_at(self.status.step):
+            self._route()
         return True
 
 

@@ -33,6 +33,12 @@ class Versions:
         """The ReplicaSet that carries stable: the largest owned one."""
         return max(self.stable, key=lambda r: (r.replicas, r.current, r.revision), default=None)
 
+    @property
+    def hashes(self) -> tuple[str, str]:
+        """The pod-template-hashes of stable and of the canary; empty where there is none."""
+        stable = self.stable_set
+        return stable.hash if stable else "", self.canary.hash if self.canary else ""
+
 
 def sort_out(observed: Observed) -> Versions:
     """Tell the ReplicaSets and pods of `observed` apart."""

@@ -106,7 +106,7 @@ def _handlers(one: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping
 def _add_container(
     spec: Mapping[str, Any], settings: Settings, injection: Injection, options: Options
 ) -> Iterator[Operation]:
-    ours = container(settings, injection, options.local_paths)
+    ours = container(settings, injection, options)
     if settings.kind is Kind.CLASSIC:
         # last, so that what takes "the first container" (kubectl logs, exec) still finds the application
         yield add(ours, "spec", "containers", "-")

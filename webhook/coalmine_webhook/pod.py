@@ -2,8 +2,8 @@
 
 PURE; `role` fetches the ReplicaSet. A pod carries its template's annotations, and the template is
 not ours to write to (a choice that lived there would change it with each change of the
-annotation). So the port and the local paths are read where the native controller, and ours, copy the
-Deployment's annotations: on the owner ReplicaSet, which also tells a canary.
+annotation). So the port, the local paths and the settings are read where the native controller, and ours, copy
+the Deployment's annotations: on the owner ReplicaSet, which also tells a canary.
 
 Without the ReplicaSet (the API server did not answer in time) the pod gets the defaults and is a canary:
 it becomes ready only once configured, so it cannot take a share that nobody weighed.
@@ -11,9 +11,11 @@ it becomes ready only once configured, so it cannot take a share that nobody wei
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from coalmine.kube.resources import Object, annotations_of, controller_of
 from coalmine.model.errors import SpecError
-from coalmine.model.names import LABEL_TRUE, ROLE, ROLE_CANARY, SIDECAR_LABEL
+from coalmine.model.names import DEPLOYMENT_NAME, LABEL_TRUE, ROLE, ROLE_CANARY, SIDECAR_LABEL
 from coalmine_webhook.facts import template_labels
 from coalmine_webhook.inject import inject
 from coalmine_webhook.ports import DEFAULTS, Options, read_options
@@ -44,7 +46,16 @@ def decide_pod(review: Review, replica_set: Object | None, settings: Settings) -
     if replica_set is None:
         return inject(review.object, settings, DEFAULTS, canary=True)
     annotations = annotations_of(replica_set)
-    return inject(review.object, settings, _options(annotations), canary=annotations.get(ROLE) == ROLE_CANARY)
+    options = replace(_options(annotations), workload=_deployment_of(replica_set))
+    return inject(review.object, settings, options, canary=annotations.get(ROLE) == ROLE_CANARY)
+
+
+def _deployment_of(replica_set: Object) -> str:
+    """Name of the Deployment; a canary's ReplicaSet is hidden from it and says it in an annotation."""
+    owner = controller_of(replica_set)
+    if owner is not None and owner.get("kind") == "Deployment":
+        return str(owner["name"])
+    return annotations_of(replica_set).get(DEPLOYMENT_NAME, "")
 
 
 def _options(annotations: dict[str, str]) -> Options:

@@ -1,8 +1,8 @@
 """Which port of a pod the sidecar takes over, and which two ports it listens on itself.
 
-PURE. One set of rules for the Deployment webhook, which refuses a template that has no port to
-take, and for the Pod webhook, which takes it. Errors are `SpecError`: they name the field and
-say what to write.
+PURE. Which protocol it speaks there, and how it is to work, are read with it. One set of rules
+for the Deployment webhook, which refuses a template that has no port to take, and for the Pod webhook,
+which takes it. Errors are `SpecError`: they name the field and say what to write.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from coalmine.model import proxy_settings
 from coalmine.model.errors import SpecError
-from coalmine.model.names import ADMIN_PORT, LOCAL_PATHS, PORT, PROTOCOL, PROXY_PORT
+from coalmine.model.names import ADMIN_PORT, LOCAL_PATHS, PORT, PROTOCOL, PROXY, PROXY_PORT
+from coalmine.model.proxy_settings import ProxySettings, parse_settings
 
 _CONTAINERS: Final = "spec.template.spec.containers"
 #: Names that are taken without being told, when there are several.
@@ -22,13 +24,22 @@ _MOST_PATHS: Final = 16
 _LONGEST_PATH: Final = 256
 _DEFAULT_LOCAL_PATHS: Final = ("/metrics",)
 
+HTTP: Final = "http"
+TCP: Final = "tcp"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the optional annotations ask for. `port` None: choose by the rules."""
+    """What the optional annotations ask for. `port` None: choose by the rules.
+
+    `workload` is the Deployment's name, where it is known: it stands in metrics.
+    """
 
     port: str | None = None
     local_paths: tuple[str, ...] = _DEFAULT_LOCAL_PATHS
+    protocol: str = HTTP
+    settings: ProxySettings = proxy_settings.DEFAULTS
+    workload: str = ""
 
 
 DEFAULTS: Final = Options()
@@ -43,17 +54,18 @@ class Taken:
 
 
 def read_options(annotations: Mapping[str, str]) -> Options:
-    """Read ``port``, ``protocol`` and ``local-paths``. Raises SpecError."""
-    protocol = annotations.get(PROTOCOL, "http").strip()
-    path = f"metadata.annotations[{PROTOCOL}]"
-    if protocol == "tcp":
-        raise SpecError(path, '"tcp" is not supported by this version', 'write "http", or remove the annotation')
-    if protocol != "http":
-        raise SpecError(path, f"{protocol[:40]!r} is unknown", 'write "http", or remove the annotation')
+    """Read ``port``, ``protocol``, ``local-paths`` and ``proxy``. Raises SpecError."""
+    protocol = annotations.get(PROTOCOL, HTTP).strip()
+    if protocol not in (HTTP, TCP):
+        path = f"metadata.annotations[{PROTOCOL}]"
+        raise SpecError(path, f"{protocol[:40]!r} is unknown", 'write "http" or "tcp", or remove the annotation')
     text = annotations.get(LOCAL_PATHS)
+    settings = annotations.get(PROXY)
     return Options(
         port=annotations[PORT].strip() if PORT in annotations else None,
         local_paths=_DEFAULT_LOCAL_PATHS if text is None else _local_paths(text),
+        protocol=protocol,
+        settings=proxy_settings.DEFAULTS if settings is None else parse_settings(settings),
     )
 
 

@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Final
 
 from coalmine.kube.resources import Object
-from coalmine.model.names import KEYS_CONFIGMAP, KEYS_VOLUME, SIDECAR_CONTAINER, STATE_VOLUME
+from coalmine.model.names import KEYS_CONFIGMAP, KEYS_VOLUME, POD_TEMPLATE_HASH, SIDECAR_CONTAINER, STATE_VOLUME
 from coalmine.model.wire import Injection
+from coalmine_webhook.ports import HTTP, Options
 
 STATE_DIRECTORY: Final = "/var/run/coalmine"
 KEYS_DIRECTORY: Final = "/etc/coalmine/keys"
@@ -52,16 +53,13 @@ class Settings:
     kind: Kind = Kind.NATIVE
 
 
-def container(settings: Settings, injection: Injection, local_paths: tuple[str, ...]) -> Object:
+def container(settings: Settings, injection: Injection, options: Options) -> Object:
     """The sidecar's container."""
     result: Object = {
         "name": SIDECAR_CONTAINER,
         "image": settings.image,
-        "args": _arguments(injection, local_paths),
-        "env": [
-            {"name": "COALMINE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
-            {"name": "COALMINE_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        ],
+        "args": _arguments(injection, options),
+        "env": _environment(options),
         "ports": [
             {"name": injection.port_name, "containerPort": injection.proxy_port, "protocol": "TCP"},
             {"containerPort": injection.admin_port, "protocol": "TCP"},
@@ -98,13 +96,33 @@ def volumes() -> list[Object]:
     ]
 
 
-def _arguments(injection: Injection, local_paths: tuple[str, ...]) -> list[str]:
+def _environment(options: Options) -> list[Object]:
+    variables = [_from_field("COALMINE_POD_UID", "metadata.uid"), _from_field("COALMINE_POD_IP", "status.podIP")]
+    if options.settings.istio:
+        # what the labels of Istio's metrics say of a workload
+        variables += [
+            {"name": "COALMINE_WORKLOAD", "value": options.workload},
+            _from_field("COALMINE_NAMESPACE", "metadata.namespace"),
+            _from_field("COALMINE_VERSION", f"metadata.labels['{POD_TEMPLATE_HASH}']"),
+        ]
+    return variables
+
+
+def _from_field(name: str, path: str) -> Object:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _arguments(injection: Injection, options: Options) -> list[str]:
     arguments = ["proxy", "--listen-port", str(injection.proxy_port), "--admin-port", str(injection.admin_port)]
     arguments += ["--app-port", str(injection.app_port), "--state", STATE_DIRECTORY, "--keys", KEYS_DIRECTORY]
     if injection.canary:
         arguments.append("--canary")
     # said even when there is none: without it the sidecar has a default of its own
-    return [*arguments, "--local-paths", ",".join(local_paths)]
+    arguments += ["--local-paths", ",".join(options.local_paths)]
+    if options.protocol != HTTP:
+        arguments += ["--protocol", options.protocol]
+    settings = options.settings.for_injection()
+    return [*arguments, "--settings", settings] if settings else arguments
 
 
 def _drain(injection: Injection) -> list[str]:

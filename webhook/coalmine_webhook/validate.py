@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from coalmine.kube.resources import Object, annotations_of
 from coalmine.model.errors import SpecError
-from coalmine.model.names import SIDECAR_CONTAINER, USER_ANNOTATIONS
+from coalmine.model.names import CANARY, PROTOCOL, PROXY, SIDECAR_CONTAINER, USER_ANNOTATIONS
 from coalmine.model.reasons import Reason, say
+from coalmine.model.route_steps import SetHeaderRoute, SetMirrorRoute
 from coalmine.model.strategy import Strategy, parse_strategy
 from coalmine_webhook.facts import Facts, Mode
-from coalmine_webhook.ports import choose_port, free_pair, read_options
+from coalmine_webhook.ports import HTTP, Options, choose_port, free_pair, read_options
 from coalmine_webhook.review import UNPROCESSABLE, Refused
 
 #: Access modes by the name of the claim.
@@ -52,6 +53,7 @@ def check(deployment: Object, new: Facts, claims: Claims = NO_CLAIMS) -> Strateg
     try:
         strategy = parse_strategy(new.canary or "")
         options = read_options(annotations_of(deployment))
+        _check_protocol(strategy, options)
     except SpecError as error:
         raise Refused(Reason.BAD_ANNOTATION, code=UNPROCESSABLE, error=error) from error
     if (spec.get("strategy") or {}).get("type") == "Recreate":
@@ -60,6 +62,20 @@ def check(deployment: Object, new: Facts, claims: Claims = NO_CLAIMS) -> Strateg
         raise Refused(Reason.SELECTOR_TOO_WIDE, code=UNPROCESSABLE)
     _check_pods(new.template.get("spec") or {}, options.port, claims)
     return strategy
+
+
+def _check_protocol(strategy: Strategy, options: Options) -> None:
+    """Whatever looks at requests needs some that can be read. Raises SpecError."""
+    if options.protocol == HTTP:
+        return
+    advice = 'remove it, or write "http"'
+    for i, step in enumerate(strategy.steps):
+        if isinstance(step, SetHeaderRoute | SetMirrorRoute):
+            path = f"metadata.annotations[{CANARY}].steps[{i}]"
+            raise SpecError(path, f"routes need HTTP, and {PROTOCOL} is {options.protocol}", advice)
+    if options.settings.affinity is not None:
+        path = f"metadata.annotations[{PROXY}].affinity"
+        raise SpecError(path, f"a cookie needs HTTP, and {PROTOCOL} is {options.protocol}", advice)
 
 
 def _check_pods(pods: Mapping[str, Any], port: str | None, claims: Claims) -> None:

@@ -140,6 +140,7 @@ def _mend_annotation(annotations: dict[str, str], path: str) -> bool:
 #: What takes the place of a bad entry of a list, whose other entries must keep their numbers.
 _HARMLESS: Final[Mapping[str, Any]] = {
     "steps": lambda _: {"pause": {}},
+    "managedRoutes": lambda i: {"name": f"mended-{i}"},
     "templates": lambda _: {"templateName": "mended"},
     "args": lambda i: {"name": f"mended-{i}", "value": ""},
 }

@@ -50,7 +50,13 @@ def messages(text: str, severity: Severity = Severity.ERROR) -> list[tuple[int, 
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("bad.yaml", REFUSED), ("shapes.json", REFUSED), ("service.yaml", REFUSED), ("warnings.yaml", DONE)],
+    [
+        ("bad.yaml", REFUSED),
+        ("routes.yaml", REFUSED),
+        ("shapes.json", REFUSED),
+        ("service.yaml", REFUSED),
+        ("warnings.yaml", DONE),
+    ],
 )
 def test_screen(name: str, code: int) -> None:
     result, out, err = linted("-f", str(GOLDEN / name))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, replace
 
+from coalmine.model.proxy_settings import DEFAULTS, ProxySettings
 from coalmine.model.rollout import Promotion, Status, Wish, Wishes
 from coalmine.model.strategy import Strategy, parse_strategy
 from coalmine.model.weights import Weight
-from coalmine.model.wire import CANARY, Injection, Routing
+from coalmine.model.wire import CANARY, SCHEMA, Injection, Routing
 from coalmine_controller import actions as do
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Deployment, Observed, Pod, ReplicaSet, Run
@@ -91,6 +92,8 @@ class World:
     lookup_fails: bool = False  # pods are injected as a canary's, whatever they are
     deadline: float = 600.0
     analysis_problem: str = ""
+    settings: ProxySettings = DEFAULTS
+    schema: int | None = SCHEMA  # what the stable pods' sidecars understand
     first_look: bool = True
     #: Names of actions, after which the controller dies.
     dies_after: type | None = None
@@ -263,7 +266,7 @@ class World:
             strategy=self.strategy, off=False, stamped=True, complete=self.complete,
             updated=self.current(self._new()) if self._new() else 0,  # type: ignore[arg-type]
             available=sum(self.available(s) for s in self._owned()), progressing_reason="",
-            reported_failure=self.reported, images=images, local_paths=("/metrics",), raw={},
+            reported_failure=self.reported, images=images, local_paths=("/metrics",), settings=self.settings, raw={},
         )  # fmt: skip
         sets = tuple(
             ReplicaSet(
@@ -279,7 +282,7 @@ class World:
                 name=p.name, uid=p.uid, replica_set=p.replica_set, address=f"10.0.0.{i}", ready=p.ready,
                 terminating=p.terminating, created=p.created, waiting="",
                 injection=None if p.bare else Injection("web", 5000, 17080, 17081, p.canary_born),
-                applied=p.acknowledged,
+                applied=p.acknowledged, schema=SCHEMA if p.canary_born else self.schema,
             )
             for i, p in enumerate(self.pods.values())
         )  # fmt: skip
@@ -340,6 +343,10 @@ class World:
                     raise Violation(f"the sidecar of {uid} is told to send to a pod that is not ready")
                 if arm.name == CANARY and arm.share > Weight.ZERO and self.failed == self.template:
                     raise Violation("requests are sent to an aborted canary")
+                if arm.name == CANARY and (routing.routes or routing.mirrors) and not arm.endpoints:
+                    raise Violation("a route leads to an arm without a pod")
+            if (routing.routes or routing.mirrors) and self.failed == self.template:
+                raise Violation("routes lead to an aborted canary")
 
     def perform(self, action: do.Action) -> None:
         match action:

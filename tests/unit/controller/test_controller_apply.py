@@ -27,7 +27,7 @@ from coalmine.model.condition import failed_fingerprint
 from coalmine.model.errors import SpecError
 from coalmine.model.reasons import Reason
 from coalmine.model.rollout import Phase, Status
-from coalmine.model.wire import Routing
+from coalmine.model.wire import SCHEMA, Routing
 from coalmine_controller import actions as do
 from coalmine_controller.apply import Applier, rollout_object
 from coalmine_controller.background import build
@@ -51,6 +51,9 @@ class ToldSidecars:
 
     def applied(self, uid: str, boot: str) -> tuple[Routing | None, str]:
         return self.told.get(uid), ""
+
+    def schema(self, uid: str) -> int | None:
+        return SCHEMA if uid in self.told else None
 
     def tell(self, pod: Pod, boot: str, routing: Routing, settled: Callable[[bool], None]) -> None:
         self.told[pod.uid] = routing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from coalmine.model import names
 from coalmine.model.condition import failure_condition
 from coalmine.model.errors import SpecError
 from coalmine.model.fingerprint import fingerprint
+from coalmine.model.proxy_settings import DEFAULTS, ProxySettings
 from coalmine.model.strategy import Strategy
 from coalmine_controller.convert import (
     deployment_from,
@@ -128,6 +130,22 @@ def test_a_bad_strategy_is_a_value_that_says_why(text: str) -> None:
 )
 def test_local_paths(text: Any, paths: tuple[str, ...]) -> None:
     assert deployment_from(deployment(**annotated(LOCAL_PATHS=text))).local_paths == paths
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        (..., DEFAULTS),
+        ("{pin: false}", replace(DEFAULTS, pin=False)),
+        ("", DEFAULTS),
+        # it came around the webhook: an abort must not wait until it is mended
+        ("pin: perhaps", DEFAULTS),
+        ("[" * 50_000, DEFAULTS),
+    ],
+    ids=range(5),
+)
+def test_settings(text: Any, settings: ProxySettings) -> None:
+    assert deployment_from(deployment(**annotated(PROXY=text))).settings == settings
 
 
 def test_our_failure_and_the_native_one_are_told_apart() -> None:

@@ -19,6 +19,7 @@ from coalmine.model.names import SIGNATURE_HEADER
 from coalmine.model.weights import Weight
 from coalmine.model.wire import (
     CANARY,
+    SCHEMA,
     STABLE,
     Answer,
     Arm,
@@ -163,6 +164,25 @@ def story(tell: Callable[[Stage], Awaitable[None]], *, term: int = 5) -> None:
     asyncio.run(main())
 
 
+def test_a_sidecar_that_does_not_say_what_it_understands_is_an_old_one() -> None:
+    async def tell(stage: Stage) -> None:
+        assert stage.sidecars.schema(UID) is None
+
+        async def old(document: Document) -> web.StreamResponse:
+            return web.json_response(
+                {"pod": UID, "nonce": document.nonce, "ready": True}
+                | {"applied": {"term": document.version.term, "counter": document.version.counter}}
+            )
+
+        stage.sidecar.interfere = old
+        stage.tell(routing(2000))
+        assert await stage.until_settled()
+        assert stage.applied == routing(2000), "it has what it was told"
+        assert stage.sidecars.schema(UID) == 1
+
+    story(tell)
+
+
 def test_the_first_push_meets_with_the_nonce() -> None:
     async def tell(stage: Stage) -> None:
         stage.tell(routing(2000))
@@ -171,6 +191,7 @@ def test_the_first_push_meets_with_the_nonce() -> None:
         assert stage.applied == stage.sidecar.routing == routing(2000)
         assert stage.sidecar.asked == 2, "refused with the right nonce, then taken"
         assert stage.sidecars.counters(UID)[CANARY].total == 2
+        assert stage.sidecars.schema(UID) == SCHEMA
         stage.tell(routing(5000))
         assert await stage.until_settled(2)
         assert stage.sidecar.asked == 3, "the nonce is known"

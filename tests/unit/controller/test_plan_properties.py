@@ -59,7 +59,20 @@ def happen(world: World, name: str, value: object) -> None:
             world.settle(float(str(value)))
 
 
-STRATEGIES = st.sampled_from([STEPS, STEPS + "analysis: {templates: [{templateName: t}]}", "steps: []"])
+ROUTED = """
+trafficRouting: {managedRoutes: [{name: a}, {name: b}]}
+steps:
+- setHeaderRoute: {name: a, match: [{headerName: x, headerValue: {exact: y}}]}
+- pause: {duration: 10s}
+- setMirrorRoute: {name: b, percentage: 60, match: [{}]}
+- setWeight: 20
+- pause: {duration: 10s}
+- setHeaderRoute: {name: a}
+- setMirrorRoute: {name: b}
+scaleDownDelaySeconds: 5
+abortScaleDownDelaySeconds: 5
+"""
+STRATEGIES = st.sampled_from([STEPS, STEPS + "analysis: {templates: [{templateName: t}]}", "steps: []", ROUTED])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from coalmine.model.errors import SpecError
 from coalmine.model.strategy import (
     MAX_STEPS,
-    MAX_TEXT,
     Argument,
     BackgroundAnalysis,
     Pause,
@@ -23,6 +22,7 @@ from coalmine.model.strategy import (
     parse_strategy,
 )
 from coalmine.model.weights import Weight
+from coalmine.model.yaml_text import MAX_TEXT
 
 ARTICLE = """
 steps:
@@ -109,7 +109,7 @@ REFUSED = {
     ),
     "nothing like it": ("colour: red", ".colour", "is unknown", "known here: steps, analysis"),
     "Argo's surge": ("maxSurge: 1", ".maxSurge", "no surge to bound", "remove it"),
-    "Argo's routing": ("trafficRouting: {nginx: {}}", ".trafficRouting", "split by the sidecars", "remove it"),
+    "Argo's routing": ("trafficRouting: {nginx: {}}", ".trafficRouting.nginx", "split by the sidecars", "remove it"),
     "Argo's Services": ("canaryService: c", ".canaryService", "not by a second Service", "remove it"),
     "Argo's scale step": (
         "steps: [setCanaryScale: {replicas: 1}]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ipaddress
 import json
 from typing import Any
 
@@ -11,21 +12,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coalmine.model import fields
 from coalmine.model.errors import RemoteError
+from coalmine.model.pieces import at_once
 from coalmine.model.weights import Weight
 from coalmine.model.wire import (
     CANARY,
+    EXACT,
+    LEAST_REQUEST,
+    PREFIX,
+    RANDOM,
+    REGEX,
     STABLE,
+    Affinity,
     Answer,
     Arm,
     ArmCounters,
     Document,
+    Ejection,
     Endpoint,
+    HeaderRoute,
     Injection,
+    Match,
+    MirrorRoute,
     Routing,
     Version,
     decode,
     decode_answer,
+    decoding,
     encode,
     encode_answer,
 )
@@ -35,6 +49,18 @@ _PORTS = st.integers(1, 65_535)
 _WHOLE = st.integers(0, (1 << 63) - 1)
 _ENDPOINTS = st.builds(Endpoint, st.ip_addresses().map(str), _PORTS, _NAMES, _PORTS)
 _PATHS = st.text("abc/.-_", max_size=8).map("/{}".format)
+_VERSIONS = st.text("abcdef0123456789", max_size=10)
+_TOKENS = st.text("abcxyz-_0189", min_size=1, max_size=12)
+_VALUES = st.text("abc/(. )*?", min_size=1, max_size=12).filter(lambda text: text == text.strip())
+_MATCHES = st.builds(Match, st.sampled_from((EXACT, PREFIX)), _VALUES) | st.builds(
+    Match, st.just(REGEX), st.sampled_from(("v[0-9]+", ".*", "(a|b)*c"))
+)
+_HEADERS = st.lists(st.tuples(_TOKENS, _MATCHES), min_size=1, max_size=3).map(tuple)
+_ROUTES = st.builds(HeaderRoute, _TOKENS, _HEADERS, _NAMES)
+_MAYBE = st.none() | _MATCHES
+_MIRRORS = st.builds(
+    MirrorRoute, _TOKENS, st.builds(Weight, st.integers(0, 10_000)), _MAYBE, _MAYBE, st.just(()) | _HEADERS, _NAMES
+)
 
 
 @st.composite
@@ -45,11 +71,22 @@ def _routings(draw: st.DrawFn) -> Routing:
     )
     shares = [b - a for a, b in zip([0, *cuts], [*cuts, 10_000], strict=True)]
     arms = tuple(
-        Arm(name, Weight(share), tuple(draw(st.lists(_ENDPOINTS, max_size=3))))
+        Arm(name, Weight(share), tuple(draw(st.lists(_ENDPOINTS, max_size=3))), draw(_VERSIONS))
         for name, share in zip(names, shares, strict=False)
     )
     flags = [draw(st.booleans()) for _ in range(3)]
-    return Routing(arms, tuple(draw(st.lists(_PATHS, max_size=3))), *flags)
+    return Routing(
+        arms,
+        tuple(draw(st.lists(_PATHS, max_size=3))),
+        *flags,
+        routes=tuple(draw(st.lists(_ROUTES, max_size=2))),
+        mirrors=tuple(draw(st.lists(_MIRRORS, max_size=2))),
+        affinity=draw(st.none() | st.builds(Affinity, _TOKENS, st.integers(1, 10**6))),
+        balance=draw(st.sampled_from((RANDOM, LEAST_REQUEST))),
+        ejection=draw(
+            st.none() | st.builds(Ejection, st.integers(1, 1000), st.integers(1, 3600).map(float), st.integers(0, 100))
+        ),
+    )
 
 
 _DOCUMENTS = st.builds(Document, st.builds(Version, _WHOLE, _WHOLE), _NAMES, _NAMES, _routings())
@@ -62,6 +99,7 @@ _ANSWERS = st.builds(
     st.none() | st.builds(Version, _WHOLE, _WHOLE),
     st.booleans(),
     st.dictionaries(_NAMES, _COUNTERS, max_size=3),
+    _WHOLE,
 )
 
 
@@ -69,6 +107,28 @@ _ANSWERS = st.builds(
 @given(_DOCUMENTS)
 def test_a_document_comes_back(document: Document) -> None:
     assert decode(encode(document)) == document
+
+
+@settings(deadline=None)
+@given(_DOCUMENTS)
+def test_a_document_that_is_read_in_pieces_has_the_endpoints_that_are_known(document: Document) -> None:
+    known = {e: e for arm in document.routing.arms for e in arm.endpoints}
+    found = at_once(decoding(encode(document), known=lambda endpoint: known[endpoint]))
+    assert found == document
+    assert all(known[e] is e for arm in found.routing.arms for e in arm.endpoints)
+
+
+@given(
+    st.text("0123456789.", max_size=16) | st.ip_addresses().map(str) | st.text("0123456789abcdef.:%/٣ \n", max_size=9)
+)
+def test_an_address_is_what_python_takes_for_one(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="address"):
+            fields.address({"address": text}, "address")
+    else:
+        assert fields.address({"address": text}, "address") == text
 
 
 @settings(deadline=None)
@@ -91,8 +151,11 @@ DOCUMENT = json.loads(
             Routing(
                 (
                     Arm(STABLE, Weight(8000), (Endpoint("10.0.0.1", 5000, "uid-1", 17081),)),
-                    Arm(CANARY, Weight(2000), (Endpoint("10.0.0.2", 5000, "uid-2", 17081),)),
-                )
+                    Arm(CANARY, Weight(2000), (Endpoint("10.0.0.2", 5000, "uid-2", 17081),), "6d4f8c7b9"),
+                ),
+                routes=(HeaderRoute("insiders", (("x-group", Match(EXACT, "insiders")),)),),
+                mirrors=(MirrorRoute("copy", Weight(3500), Match(EXACT, "GET"), Match(PREFIX, "/")),),
+                affinity=Affinity("coalmine", 3600),
             ),
         )
     )
@@ -104,7 +167,7 @@ INJECTION = json.loads(Injection("web", 5000, 17080, 17081, False).to_json())
 def test_what_is_absent_has_its_default_and_what_is_unknown_is_ignored() -> None:
     body = json.dumps({"term": 1, "counter": 2, "pod": "p", "nonce": "n", "mirror": {"to": "x"}})
     assert decode(body.encode()) == Document(Version(1, 2), "p", "n", Routing())
-    assert decode_answer(b'{"pod": "p", "nonce": "n", "later": 1}') == Answer("p", "n", None, False)
+    assert decode_answer(b'{"pod": "p", "nonce": "n", "later": 1}') == Answer("p", "n", None, False, schema=1)
 
 
 def _set(*path: Any, to: Any) -> Any:
@@ -149,6 +212,42 @@ MALFORMED_DOCUMENTS = {
     "a path that is a number": _set("localPaths", to=[5]),
     "a flag as text": _set("drain", to="false"),
     "a flag as null": _set("pin", to=None),
+    "a version that is no word": _set("arms", 1, "version", to="a;b"),
+    "a version of 65 letters": _set("arms", 1, "version", to="a" * 65),
+    "routes as a mapping": _set("routes", to={}),
+    "too many routes": lambda raw: {**raw, "routes": raw["routes"] * 65},
+    "a route without a header": _set("routes", 0, "headers", to=[]),
+    "a route without a name": _set("routes", 0, "name", to=""),
+    "a route to nowhere": _set("routes", 0, "arm", to=None),
+    "seventeen headers": lambda raw: _set("routes", 0, "headers", to=raw["routes"][0]["headers"] * 17)(raw),
+    "a header in upper case": _set("routes", 0, "headers", 0, "name", to="X-Group"),
+    "a header that is no token": _set("routes", 0, "headers", 0, "name", to="x group"),
+    "a match of two kinds": _set("routes", 0, "headers", 0, "match", to={"exact": "a", "prefix": "a"}),
+    "a match of none": _set("routes", 0, "headers", 0, "match", to={}),
+    "an empty match": _set("routes", 0, "headers", 0, "match", to={"exact": ""}),
+    "a match of two lines": _set("routes", 0, "headers", 0, "match", to={"exact": "a\nb"}),
+    "a match outside ASCII": _set("routes", 0, "headers", 0, "match", to={"prefix": "é"}),
+    "a match of 257 characters": _set("routes", 0, "headers", 0, "match", to={"exact": "a" * 257}),
+    "no regular expression": _set("routes", 0, "headers", 0, "match", to={"regex": "("}),
+    "an expression with a look behind it": _set("routes", 0, "headers", 0, "match", to={"regex": "(?<=a)b"}),
+    "an expression of a million states": _set("routes", 0, "headers", 0, "match", to={"regex": "((a{99}){99}){99}"}),
+    "mirrors as text": _set("mirrors", to="all"),
+    "too many mirrors": lambda raw: {**raw, "mirrors": raw["mirrors"] * 65},
+    "a mirror of 101 %": _set("mirrors", 0, "share", to=101),
+    "a mirror without a share": _set("mirrors", 0, to={"name": "copy", "arm": "canary", "headers": []}),
+    "a method as text": _set("mirrors", 0, "method", to="GET"),
+    "a cookie with an equals sign": _set("affinity", "cookie", to="a=b"),
+    "a cookie without a name": _set("affinity", "cookie", to=""),
+    "a cookie of no age": _set("affinity", "maxAge", to=0),
+    "a cookie of two years": _set("affinity", "maxAge", to=2 * 365 * 86_400),
+    "affinity as a flag": _set("affinity", to=True),
+    "balance as a number": _set("balance", to=1),
+    "ejection as a flag": _set("ejection", to=False),
+    "ejection after 0 failures": _set("ejection", "consecutive", to=0),
+    "ejection for no time": _set("ejection", "seconds", to=0),
+    "ejection for ever": _set("ejection", "seconds", to=float("inf")),
+    "ejection for an unknown time": _set("ejection", "seconds", to=float("nan")),
+    "ejection of 101 %": _set("ejection", "percent", to=101),
 }
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 from typing import Any
 
 import pytest
@@ -258,6 +259,30 @@ def test_the_end_waits_for_requests_in_flight_and_closes_idle_connections(in_wor
         go.set()
         answer = await http.read_answer(reader)
         assert (answer.body, answer.get("connection")) == (b"ok", "close")
+        await ending
+        w._sidecars.remove(sidecar)
+
+    in_world(test)
+
+
+def test_who_is_connected_and_not_accepted_yet_is_served_at_the_end(in_world: Any) -> None:
+    async def test(w: Any) -> None:
+        sidecar = await w.sidecar(await w.app("a"))
+        object.__setattr__(sidecar._settings, "drain_seconds", 60.0)
+        # Without a turn of the loop between this and the end: they wait in the socket that is about to be closed.
+        clients = [socket.create_connection(("127.0.0.1", sidecar.port)) for _ in range(5)]
+        ending = asyncio.create_task(sidecar.drain())
+        loop = asyncio.get_running_loop()
+        for i, client in enumerate(clients):
+            client.setblocking(False)
+            if i % 2:  # the request, too, may come late
+                await asyncio.sleep(0)
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for client in clients:
+            answer = await loop.sock_recv(client, 1000)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"Connection: close" in answer
+            client.close()
         await ending
         w._sidecars.remove(sidecar)
 

@@ -199,6 +199,39 @@ def test_expect_is_relayed_and_the_body_follows(in_world: Any, http: Any) -> Non
     in_world(test)
 
 
+def test_an_answer_is_read_though_writing_broke_its_connection_first(in_world: Any, http: Any) -> None:
+    """The loop gives a connection up when a write fails; what came before that is still in the kernel."""
+    answered = asyncio.Event()
+
+    async def script(app: Any, message: Any, reader: Any, writer: Any) -> bool:
+        await answered.wait()
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbig\n")
+        writer.transport.abort()  # unread input makes it a reset, as it does with servers that refuse uploads
+        return False
+
+    async def test(w: Any) -> None:
+        app = await w.app("a", script)
+        sidecar = await w.sidecar(app)
+        reader, writer = await w.client(sidecar.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 100_000)
+        await http.until(lambda: any(c.exchange and c.exchange.upstream for c in sidecar.service.clients))
+        (client,) = sidecar.service.clients
+        upstream = client.exchange.upstream
+        upstream.transport.pause_reading()  # so that the loop sees the broken write before the answer
+        answered.set()
+        await http.until(lambda: not app._writers)
+        while not reader._buffer:
+            writer.write(b"x" * 100_000)
+            await asyncio.sleep(0)
+        assert (await http.read_answer(reader)).status == 413
+        assert counters(sidecar).requests == (0, 0, 0, 1, 0)
+        assert failures(sidecar) == {}
+        await http.until(lambda: sidecar.service.stats.upstreams == 0)
+        assert sidecar.service.pool.idle() == 0
+
+    in_world(test)
+
+
 def test_a_final_answer_before_the_body_ends_the_reading(in_world: Any, http: Any) -> None:
     async def test(w: Any) -> None:
         refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"

@@ -15,6 +15,7 @@ import pytest
 from sidecar_process import HOST, SidecarProcess, owner, sidecar_process, wait_for_end
 
 from coalmine.model import names, wire
+from coalmine.model.weights import Weight
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -119,6 +120,58 @@ def test_a_push_has_reached_all_when_it_is_answered(in_world: Any) -> None:
             await process.logged("worker started", 4)
             for _ in range(12):
                 assert (await w.ask(process.port)).get("connection") == "close"
+
+    in_world(test)
+
+
+def test_the_largest_document_reaches_all(in_world: Any) -> None:
+    async def test(w: Any) -> None:
+        app = await w.app("a")
+        arguments, environ = in_pod(w, app)
+        async with sidecar_process(*arguments, "--workers", "2", **environ) as process:
+            await process.started()
+            clients = await connected(w, process)
+            endpoints = tuple(wire.Endpoint(HOST, app.port, f"{i:036}", 1) for i in range(9_000))
+            arms = (wire.Arm(wire.STABLE, Weight(10_000), (*endpoints, wire.Endpoint(HOST, app.port, "pod", 1))),)
+            answer = await push(w, process, 1, arms=arms, close=True)
+            while answer.status == 503:  # on a machine that is busy with other things
+                answer = await push(w, process, 1, arms=arms, close=True)
+            assert answer.status == 200
+            assert (await push(w, process, 2, close=True)).status == 200
+            for of_one in clients.values():
+                assert b"Connection: close" in (await asked(of_one[0]))[0]
+            # A worker is made of what is in force, not of what came last.
+            assert (await push(w, process, 1, arms=arms)).status == 409
+            os.kill(process.workers[1], signal.SIGKILL)
+            await process.logged("worker started", 3)
+            assert (await w.ask(process.port)).get("connection") == "close"
+
+    in_world(test)
+
+
+def test_answers_of_the_admin_port_keep_their_order(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        app = await w.app("a")
+        async with sidecar_process(*static(w.folder, 0, app, app), "--workers", "2") as process:
+            await process.started()
+            reader, writer = await w.client(process.admin_port)
+            paths = ("/metrics", "/live", "/config", "/metrics", "/identity") * 20
+            writer.write(b"".join(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() for path in paths))
+            begins = {
+                "/metrics": b"# HELP coalmine_requests_total",
+                "/live": b"OK",
+                "/config": b'{\n "schema"',
+                "/identity": b'{"uid": ',
+            }
+            for path in paths:
+                assert (await http.read_answer(reader)).body.startswith(begins[path])
+            # Who leaves before the answer leaves nothing behind.
+            for _ in range(20):
+                _, leaving = await w.client(process.admin_port)
+                leaving.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+                leaving.transport.abort()
+            assert (await w.ask(process.admin_port, path="/ready")).status == 200
+            assert not [line for line in process.lines if line["level"] == "error"]
 
     in_world(test)
 
@@ -342,5 +395,17 @@ def test_the_port_is_taken(in_world: Any) -> None:
         async with sidecar_process(*arguments) as process:
             assert await process.ended() == 1
             assert process.lines[-1]["event"] == "the ports cannot be opened"
+
+    in_world(test)
+
+
+def test_the_admin_port_is_taken(in_world: Any) -> None:
+    async def test(w: Any) -> None:
+        app = await w.app("s")
+        arguments = [*static(w.folder, 0, app, app), "--workers", "2", "--admin", f"{HOST}:{app.port}"]
+        async with sidecar_process(*arguments) as process:
+            assert await process.ended() == 1
+            assert process.lines[-1]["event"] == "the ports cannot be opened"
+            assert all(wait_for_end(pid, 10) for pid in process.workers.values())
 
     in_world(test)

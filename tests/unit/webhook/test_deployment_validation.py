@@ -34,6 +34,11 @@ def app(*ports, **more):
 
 WEB = {"name": "web", "containerPort": 5000}
 CANARY = f"metadata.annotations[{names.CANARY}]"
+ROUTED = """
+trafficRouting: {managedRoutes: [{name: a}]}
+steps:
+- setHeaderRoute: {name: a, match: [{headerName: h, headerValue: {exact: x}}]}
+"""
 
 REFUSED = {
     "no YAML": (note(names.CANARY, "steps: [\n"), "BadAnnotation", f"{CANARY}: not YAML at line 2"),
@@ -45,6 +50,32 @@ REFUSED = {
     "a typing error": (note(names.CANARY, "stepps: []"), "BadAnnotation", "did you mean steps?"),
     "a billion laughs": (note(names.CANARY, "a: &a [1]\nb: *a"), "BadAnnotation", "aliases are not allowed"),
     "an unknown protocol": (note(names.PROTOCOL, "udp"), "BadAnnotation", f"metadata.annotations[{names.PROTOCOL}]:"),
+    "settings with a typing error": (
+        note(names.PROXY, "timeout: {}"),
+        "BadAnnotation",
+        f"metadata.annotations[{names.PROXY}].timeout: is unknown; did you mean timeouts?",
+    ),
+    "a limit of nothing": (note(names.PROXY, "limits: {head: 0}"), "BadAnnotation", "0 is not in range; write"),
+    "a route without a name among the managed": (
+        note(names.CANARY, "steps: [setHeaderRoute: {name: a}]"),
+        "BadAnnotation",
+        f"{CANARY}.steps[0].setHeaderRoute.name:",
+    ),
+    "an expression that a sidecar would refuse": (
+        note(names.CANARY, ROUTED.replace("exact: x", "regex: '(?=x)'")),
+        "BadAnnotation",
+        "is not a regular expression: invalid perl operator",
+    ),
+    "routes over TCP": (
+        merge(note(names.CANARY, ROUTED), note(names.PROTOCOL, "tcp")),
+        "BadAnnotation",
+        f"{CANARY}.steps[0]: routes need HTTP, and coalmine.dev/protocol is tcp",
+    ),
+    "affinity over TCP": (
+        merge(note(names.PROXY, "affinity: {}"), note(names.PROTOCOL, "tcp")),
+        "BadAnnotation",
+        f"metadata.annotations[{names.PROXY}].affinity: a cookie needs HTTP",
+    ),
     "a relative path": (note(names.LOCAL_PATHS, "metrics"), "BadAnnotation", "'metrics' is not a path"),
     "Recreate": ({"spec": {"strategy": {"type": "Recreate"}}}, "RecreateStrategy", "spec.strategy.type"),
     "the node's network": (pods(hostNetwork=True), "NotInjectable", "spec.template.spec.hostNetwork"),
@@ -97,6 +128,8 @@ PASSED = {
             ]
         ),
     ),
+    "routes": (note(names.CANARY, ROUTED), {}),
+    "TCP": (note(names.PROTOCOL, " tcp"), note(names.PROXY, "{workers: 2, timeouts: {tunnel: 2h}}")),
     "no local path at all": (note(names.LOCAL_PATHS, ""), {}),
     "a selector by expression": (
         {},

@@ -35,6 +35,12 @@ def replica_set(**annotations):
     return {"metadata": {"name": "web-abc", "annotations": keys}}
 
 
+def owned(owner):
+    """The ReplicaSet as its Deployment has it; a canary's is hidden and has an annotation instead."""
+    reference = {"kind": "Deployment", "name": "web", "controller": True}
+    return {"metadata": {**owner["metadata"], "ownerReferences": [reference]}}
+
+
 def review(obj, operation="CREATE", subresource=""):
     return Review("1", operation, subresource, "shop", "web-abc-", "rs", False, obj, None)
 
@@ -101,6 +107,20 @@ RICH = {
 }
 
 
+#: Both halves of the annotation: what is pushed later is not for the pod.
+SETTINGS = """
+timeouts: {idle: 5m, firstByte: 30s}
+limits: {head: 64Ki}
+forwarded: {trust: [10.0.0.0/8]}
+metrics: {istio: true}
+logs: {sample: 0.5}
+workers: 2
+affinity: {cookie: who}
+balance: leastRequest
+ejection: off
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "owner", "settings"),
     [
@@ -109,6 +129,7 @@ RICH = {
         ("classic", {}, replica_set(), CLASSIC),
         ("rich", RICH, replica_set(port="web", local_paths="/metrics,/debug"), NATIVE),
         ("rich-classic", RICH, replica_set(port="web", local_paths=""), CLASSIC),
+        ("settings", {}, owned(replica_set(proxy=SETTINGS, protocol="tcp")), NATIVE),
     ],
 )
 def test_golden(golden, injected, name, fields, owner, settings):
@@ -165,8 +186,27 @@ def test_a_canary_or_an_unknown_role_is_a_canary(owner):
     assert "--canary" in next(op["value"][0]["args"] for op in outcome.patch if op["path"] == "/spec/initContainers")
 
 
-def test_options_that_were_never_accepted_do_not_stop_a_pod(injected):
-    assert sidecar_of(injected(pod(), replica_set(protocol="smoke")))
+@pytest.mark.parametrize("bad", [{"protocol": "smoke"}, {"proxy": "workers: many"}])
+def test_options_that_were_never_accepted_do_not_stop_a_pod(injected, bad):
+    assert sidecar_of(injected(pod(), replica_set(**bad))) == sidecar_of(injected(pod(), replica_set()))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "{affinity: {}, pin: false}"])
+def test_settings_that_are_not_for_the_pod_leave_it_as_it_is(injected, text):
+    assert injected(pod(), replica_set(proxy=text)) == injected(pod(), replica_set())
+
+
+@pytest.mark.parametrize(
+    ("owner", "workload"),
+    [
+        (owned(replica_set(proxy="metrics: {istio: true}")), "web"),
+        (replica_set(proxy="metrics: {istio: true}", role="canary", deployment="web"), "web"),
+        (replica_set(proxy="metrics: {istio: true}"), ""),
+    ],
+)
+def test_the_workload_of_the_metrics_is_the_deployment(injected, owner, workload):
+    environment = {v["name"]: v for v in sidecar_of(injected(pod(), owner))["env"]}
+    assert environment["COALMINE_WORKLOAD"]["value"] == workload
 
 
 @pytest.mark.parametrize(
