@@ -12,6 +12,7 @@ from sidecar_process import HOST, sidecar_process
 
 from coalmine_proxy.files import within
 from coalmine_proxy.limits import Limits
+from coalmine_proxy.settings import Settings
 
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 
@@ -21,6 +22,14 @@ UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r
 )
 def test_how_many_clients_fit(files: int, connections: int) -> None:
     assert within(Limits(), files).connections == connections
+
+
+def test_workers_share_what_there_may_be_at_once() -> None:
+    limits = within(Limits(), 1024, processes=3)
+    assert limits.connections == 3 * 432
+    settings = Settings(listen=(None, 0), admin=(None, 0), own=None, pod="", limits=limits, workers=3)
+    part = settings.of_worker().limits
+    assert (part.connections, part.mirrors, part.idle_per_endpoint) == (432, 22, 171)
 
 
 def test_a_limit_that_fits_stays() -> None:

@@ -188,6 +188,10 @@ def test_a_drain_reaches_all(in_world: Any) -> None:
             await metrics(w, process)  # whoever has answered this has done what was said before
             for of_one in clients.values():
                 assert b"Connection: close" in (await asked(of_one[0]))[0]
+            os.kill(process.workers[0], signal.SIGKILL)
+            await process.logged("worker started", 3)
+            for _ in range(12):
+                assert (await w.ask(process.port)).get("connection") == "close"
 
     in_world(test)
 
@@ -334,7 +338,7 @@ def test_at_the_end_requests_are_answered_tunnels_cut_and_who_is_connected_is_se
     async def test(w: Any) -> None:
         app = await w.app("s", slow)
         arguments = static(w.folder, 0, app, app)
-        async with sidecar_process(*arguments, "--workers", str(workers), "--drain-seconds", "2") as process:
+        async with sidecar_process(*arguments, "--workers", str(workers), "--drain-seconds", "4") as process:
             await process.started()
             tunnel, tunnelled = await w.client(process.port)
             tunnelled.write(GET[:-2] + b"Connection: upgrade\r\nUpgrade: x\r\n\r\nping")

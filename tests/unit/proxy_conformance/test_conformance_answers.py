@@ -10,7 +10,8 @@ from wire_cases import ANSWERS, identified
 from wire_play import NEXT, Played, judge_answer, judge_closed_answer, judge_cut_answer, play, writes
 from wire_reading import answers
 from wire_sidecar import MemorySidecar
-from wire_turns import End, Turns
+from wire_transport import End
+from wire_turns import Turns
 
 _EACH = 400
 

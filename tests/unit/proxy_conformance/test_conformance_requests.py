@@ -49,8 +49,10 @@ def test_cut(case: RequestCase, finish: str) -> None:
     pieces = bytewise(case)
     whole = play(pieces)
     at = 0
-    for piece, (completed, _) in zip(pieces, whole.after, strict=False):
+    for number, (piece, (completed, _)) in enumerate(zip(pieces, whole.after, strict=False)):
         at += len(piece)
+        if finish == RESET and number % 4:
+            continue  # a reset is told as a close is, but for what it destroys
         judge_cut_request(case, play([case.sent[:at]], finish), completed)
 
 

@@ -7,7 +7,8 @@ from wire_case import CLOSE, KEEP, RESET, answer, get, head
 from wire_play import OK, Application, play
 from wire_reading import answers, requests
 from wire_sidecar import MemorySidecar
-from wire_turns import End, Turns
+from wire_transport import End
+from wire_turns import Turns
 
 UPLOAD = head("POST / HTTP/1.1", "Host: a", "Content-Length: 300000")
 TOO_LARGE = answer("Content-Length: 5", "Connection: close", first="HTTP/1.1 413 Too Large", body=b"large")

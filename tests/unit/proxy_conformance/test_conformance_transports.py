@@ -21,7 +21,8 @@ from wire_cases import ANSWERS, REQUESTS, identified
 from wire_play import OK, OK_HEAD, judge_answer, judge_request, play, writes
 from wire_reading import Disagreement, requests
 from wire_sidecar import SocketSidecar
-from wire_turns import Transport, Turns
+from wire_transport import Transport
+from wire_turns import Turns
 
 HOST = "127.0.0.1"
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import cases_answer_body
+import cases_answer_ends
 import cases_chunks
 import cases_coding
 import cases_fields
@@ -27,7 +28,7 @@ REQUESTS: list[RequestCase] = [
     *cases_pipelining.CASES,
 ]
 
-ANSWERS: list[AnswerCase] = [*cases_status_line.CASES, *cases_answer_body.CASES]
+ANSWERS: list[AnswerCase] = [*cases_status_line.CASES, *cases_answer_body.CASES, *cases_answer_ends.CASES]
 
 
 def identified(cases: Sequence[RequestCase | AnswerCase], test: str = "") -> list[Any]:

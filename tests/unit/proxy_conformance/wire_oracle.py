@@ -8,8 +8,9 @@ client gets is read alike by three parsers, or is a reset.
 from __future__ import annotations
 
 from wire_case import CLOSE, KEEP
+from wire_parsers import answers_by_all
 from wire_play import Application, Played, clean, passed_on, play
-from wire_reading import Message, answers_by_all
+from wire_reading import Message
 
 #: What a request may be refused with.
 REFUSALS = frozenset({400, 405, 408, 414, 431, 501, 505})

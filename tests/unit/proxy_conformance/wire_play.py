@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from wire_case import ABORTED, BROKEN, CLOSE, KEEP, RESET, AnswerCase, Got, RequestCase, Seen
-from wire_reading import Disagreement, Message, Stream, answers, answers_by_all, requests, requests_by_all
+from wire_parsers import answers_by_all, requests_by_all
+from wire_reading import Disagreement, Message, Stream, answers, requests
 from wire_sidecar import MemorySidecar
-from wire_turns import End, Turns
+from wire_transport import End
+from wire_turns import Turns
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 OK_HEAD = OK[:-2]

@@ -13,7 +13,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from wire_turns import End, Transport, Turns
+from wire_transport import End, Transport
+from wire_turns import Turns
 
 from coalmine.model import wire
 from coalmine.model.weights import Weight
