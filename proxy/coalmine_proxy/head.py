@@ -21,7 +21,9 @@ END: Final = b"\r\n\r\n"
 #: Bytes that no line may contain: controls other than HTAB, and DEL. RFC 9110 5.5 lets a
 #: recipient keep some of them; Node and Go refuse them as well.
 FORBIDDEN: Final = bytes(c for c in (*range(0x20), 0x7F) if c != 9)
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+#: Changes exactly the bytes that are forbidden: a line that it leaves alone has none. Several times as fast as a
+#: regular expression.
+_MARKED: Final = bytes(0xFF if c in FORBIDDEN else c for c in range(256))
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: A host and an optional port; white space around them is for `value_of` to take away.
@@ -103,11 +105,11 @@ class Malformed(ValueError):
 
 def kind(line: bytes) -> int:
     """What a field line means that is not in `KINDS`. Raises Malformed when it is not well-formed."""
-    colon = line.find(b":")
-    known = _NAMES.get(line[:colon]) if colon > 0 else None
+    name, colon, _ = line.partition(b":")
+    known = _NAMES.get(name) if colon else None
     if known is None:
         known = _name(line)
-    if _CONTROL.search(line):
+    if line.translate(_MARKED) != line:
         raise Malformed(400, "A field contains a control character, or a line ends in a bare CR or LF.")
     if known >= _UNREMEMBERED:
         return known - _UNREMEMBERED

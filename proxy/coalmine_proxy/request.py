@@ -19,6 +19,8 @@ from coalmine_proxy.head import CRLF, END, HOSTS, KINDS, Malformed, kind, kind_o
 from coalmine_proxy.limits import Limits
 
 _START: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-\"$-~]+) HTTP/([0-9])\.([0-9])")
+#: Changes whatever is not visible ASCII, and the ``#``: a target that it leaves alone is a good one.
+_VISIBLE: Final = bytes(c if 0x20 < c < 0x7F and c != 0x23 else 0xFF if c == 0 else 0 for c in range(256))
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#@]+)([/?].*)?")
 _AUTHORITY: Final = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]+")
 
@@ -70,8 +72,7 @@ class Request:
         self.cut: list[int] | None = None
         self.method = method
         self.target = target
-        query = target.find(b"?")
-        self.path = target if query < 0 else target[:query]
+        self.path = target.partition(b"?")[0]
         self.host: bytes | None = None
         self.http10 = False
         self.keep_alive = True
@@ -147,14 +148,7 @@ def parse_request(block: bytes, limits: Limits) -> Request:
     if len(words) != 3:
         raise _bad_start(first)
     method, target, version = words
-    # What is printable ASCII throughout has no control in it either.
-    if (
-        method not in _USUAL
-        or version != b"HTTP/1.1"
-        or b"#" in target
-        or not (target.isascii() and target.decode("ascii").isprintable())
-        or not target
-    ):
+    if method not in _USUAL or version != b"HTTP/1.1" or target.translate(_VISIBLE) != target or not target:
         version = _unusual_start(first)
     request = Request(block, lines, method, target)
     if version != b"HTTP/1.1":
