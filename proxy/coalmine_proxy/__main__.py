@@ -35,7 +35,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (SpecError, OSError) as error:
         print(f"coalmine proxy: {error}", file=sys.stderr)
         return 2
-    limits = files.within(settings.limits, files.as_many_as_allowed())
+    limits = files.within(settings.limits, files.as_many_as_allowed(), settings.workers)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(replace(settings, limits=limits)))
 

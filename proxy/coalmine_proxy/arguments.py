@@ -29,6 +29,8 @@ VERSION: Final = "COALMINE_VERSION"
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Settings from arguments and environment. Raises SpecError naming what is missing or wrong, and OSError."""
     arguments = _parser().parse_args(argv)
+    listen = _address(arguments.listen, "--listen", environ, arguments.listen_port)
+    admin = _address(arguments.admin, "--admin", environ, arguments.admin_port)
     static = load_static(arguments.static) if arguments.static else None
     if static is not None and arguments.settings is not None:
         raise SpecError("--settings", "is given beside --static", "write them in the file, as its settings")
@@ -36,8 +38,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     found = _alone(arguments, static) if static is not None else _in_a_pod(arguments, environ)
     return replace(
         found,
-        listen=_address(arguments.listen, "--listen", environ, arguments.listen_port),
-        admin=_address(arguments.admin, "--admin", environ, arguments.admin_port),
+        listen=listen,
+        admin=admin,
         drain_seconds=arguments.drain_seconds,
         limits=Limits.of(wanted),
         trusted=wanted.trusted,

@@ -49,9 +49,9 @@ class Downstream:
     """A connection of a client. `buffer` is input that nobody has read yet."""
 
     __slots__ = (
+        "_deaf",
         "_discarded",
         "_fresh",
-        "_deaf",
         "_paused",
         "_service",
         "blocked",
@@ -216,9 +216,14 @@ class Downstream:
         self._service.stats.clients -= 1
 
     def close_idle(self) -> None:
-        """Close if nothing has been asked."""
+        """Close if nothing has been asked. The first request of a new connection is on its way: it may take as long as
+        opening one.
+        """
         if self.exchange is None and self.passing is None and not self.buffer and not self._deaf:
-            self.transport.close()
+            if self._fresh:
+                self.deadline = min(self.deadline, self._service.wheel.now + self._service.limits.connect)
+            else:
+                self.transport.close()
 
     # --- reading requests ---
 

@@ -29,7 +29,10 @@ def as_many_as_allowed() -> int:
     return hard
 
 
-def within(limits: Limits, files: int) -> Limits:
-    """`limits` for so many open files: a client needs two, its own connection and one to an application."""
+def within(limits: Limits, files: int, processes: int = 1) -> Limits:
+    """`limits` for so many open files in each process: a client needs two, its own connection and one to an
+    application.
+    """
     others = _OWN + min(MAX_CONNECTIONS, files // _ADMIN_PART)
-    return replace(limits, connections=max(1, min(limits.connections, (files - others) // 2)))
+    clients = max(1, (files - others) // 2)
+    return replace(limits, connections=min(limits.connections, processes * clients))

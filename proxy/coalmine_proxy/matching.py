@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from coalmine.model import patterns, wire
+from coalmine.model import wire
 
 if TYPE_CHECKING:
     from coalmine_proxy.request import Request
 
 
 class Condition:
-    """One `wire.Match`, made ready. Raises ValueError for an expression that is none."""
+    """One `wire.Match`, made ready."""
 
     __slots__ = ("_pattern", "_prefix", "_value")
 
     def __init__(self, match: wire.Match) -> None:
         self._value = match.value.encode()
         self._prefix = match.how == wire.PREFIX
-        self._pattern: Any = patterns.compiled(match.value) if match.how == wire.REGEX else None
+        self._pattern: Any = match.pattern
 
     def holds(self, value: bytes | None) -> bool:
         """Does `value` fulfil it?"""

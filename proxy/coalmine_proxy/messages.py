@@ -1,18 +1,19 @@
-"""What the processes of one sidecar say to each other: JSON, each with its length before it.
+"""What the processes of one sidecar say to each other: a little JSON, and after it, where there is one, a document.
 
 PURE. Both sides are the same program on the same machine: what is read here is not hostile, and of no other
-version. A length is 4 bytes, big-endian.
+version. Before both stand their lengths, 4 bytes each, big-endian.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
 Message = dict[str, Any]
 
-#: To a worker. ``configure``: use this ``document``; ``count``: answer this ``number`` with the counters;
+#: To a worker. ``configure``: use the document; ``count``: answer this ``number`` with the counters;
 #: ``drain``: answers end their connections; ``end``: serve what is there, then exit.
 CONFIGURE: Final = "configure"
 COUNT: Final = "count"
@@ -24,13 +25,13 @@ READY: Final = "ready"
 COUNTED: Final = "counted"
 ENDED: Final = "ended"
 
-_LENGTH: Final = 4
+_LENGTHS: Final = struct.Struct(">II")
 
 
-def encode(kind: str, **fields: object) -> bytes:
+def encode(kind: str, document: bytes = b"", **fields: object) -> bytes:
     """The bytes of a message."""
-    body = json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
-    return len(body).to_bytes(_LENGTH, "big") + body
+    text = json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode()
+    return b"".join((_LENGTHS.pack(len(text), len(document)), text, document))
 
 
 class Reader:
@@ -39,13 +40,17 @@ class Reader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """The messages that are whole now."""
-        self._buffer += data
-        while len(self._buffer) >= _LENGTH:
-            end = _LENGTH + int.from_bytes(self._buffer[:_LENGTH], "big")
-            if len(self._buffer) < end:
+    def feed(self, data: bytes) -> Iterator[tuple[Message, bytes]]:
+        """The messages that are whole now, each with its document."""
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= _LENGTHS.size:
+            text, document = _LENGTHS.unpack_from(buffer)
+            begin = _LENGTHS.size + text
+            end = begin + document
+            if len(buffer) < end:
                 return
-            message: Message = json.loads(self._buffer[_LENGTH:end])
-            del self._buffer[:end]
-            yield message
+            message: Message = json.loads(buffer[_LENGTHS.size : begin])
+            attached = bytes(buffer[begin:end])
+            del buffer[:end]
+            yield message, attached

@@ -2,7 +2,8 @@
 
 Ending: answers carry ``Connection: close`` at once; new connections are taken for as long as Services
 may still send some; then no more are taken, idle ones are closed, requests in flight get the
-rest of the grace. A drain that began earlier (preStop) counts towards that time.
+rest of the grace. A client that has never asked is no idle one yet: it has a moment. A drain that began earlier
+(preStop) counts towards that time.
 
 Connections that the kernel has made and nobody has accepted are lost with their socket: it resets them
 (with SO_REUSEPORT, too, unless the sysctl net.ipv4.tcp_migrate_req is 1, which is not the default, and not
@@ -89,9 +90,11 @@ class ProxyPort:
         service.drain()
         if waited > 0:
             await asyncio.sleep(min(waited, grace))
+        await self._close()
+        # What has come while others had the loop is read first: who has asked is not idle.
+        await asyncio.sleep(0)
         for client in list(service.clients):
             client.close_idle()
-        await self._close()
         while service.busy and (left := grace - (service.clock() - began)) > 0:
             service.quiet.clear()
             try:
@@ -102,9 +105,7 @@ class ProxyPort:
         return self._cut()
 
     async def _close(self) -> None:
-        """Take no more clients but those that are connected already. They are no idle ones: their request is
-        on its way.
-        """
+        """Take no more clients but those that are connected already."""
         assert self._server is not None
         loop = asyncio.get_running_loop()
         left = [socket.socket(fileno=os.dup(sock.fileno())) for sock in self._server.sockets]

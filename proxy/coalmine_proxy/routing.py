@@ -142,7 +142,7 @@ class Table:
         """`peers` are the endpoints of each arm, found by its name; `local` is the own application alone.
 
         A splitter goes on from the table `before` when the shares have not changed: new endpoints
-        must not disturb its blocks. Raises ValueError for a regular expression that is none.
+        must not disturb its blocks.
         """
         self.routing = routing
         self.local = local

@@ -84,7 +84,8 @@ class Sidecar:
         settings = self._settings
         sockets = listen(*settings.listen, settings.limits.backlog, settings.workers)
         self.port = sockets[0].getsockname()[1]
-        self._workers = Workers(sockets, partial(fork, settings, self.service), clock=self._clock, tasks=self._tasks)
+        make = partial(fork, settings.of_worker(), self.service)
+        self._workers = Workers(sockets, make, clock=self._clock, tasks=self._tasks)
         self.admin.workers = self._workers
         await self._workers.start()
 

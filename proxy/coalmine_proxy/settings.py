@@ -6,7 +6,7 @@ PURE. Parsed once (`__main__`); every process of the sidecar has the same.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coalmine.model import wire
@@ -45,3 +45,22 @@ class Settings:
     istio: Workload | None = None
     #: Processes that share the port.
     workers: int = 1
+
+    def of_worker(self) -> Settings:
+        """The same for one of the workers: of what there may be at once it has its part, rounded up.
+
+        The kernel spreads connections by chance, so one of them may refuse a client a little before all are full.
+        """
+        limits = self.limits
+        return replace(
+            self,
+            limits=replace(
+                limits,
+                connections=self._part(limits.connections),
+                mirrors=self._part(limits.mirrors),
+                idle_per_endpoint=self._part(limits.idle_per_endpoint),
+            ),
+        )
+
+    def _part(self, of_all: int) -> int:
+        return -(-of_all // self.workers)

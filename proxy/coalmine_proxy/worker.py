@@ -16,6 +16,7 @@ import random
 import signal
 import socket
 import time
+import traceback
 from typing import NoReturn, cast
 
 import uvloop
@@ -26,6 +27,7 @@ from coalmine_proxy.log import bug, log
 from coalmine_proxy.port import ProxyPort, new_service, turn_wheel
 from coalmine_proxy.service import Service
 from coalmine_proxy.settings import Settings
+from coalmine_proxy.turns import in_turns
 
 
 def fork(settings: Settings, parent: Service, listening: socket.socket, channel: socket.socket) -> int:
@@ -56,7 +58,7 @@ def _run(
             runner.run(_serve(settings, routing, drained_since, listening, channel))
         status = 0
     except BaseException as error:
-        log("error", "bug in a worker", error=repr(error))
+        log("error", "bug in a worker", trace="".join(traceback.format_exception(error)))
     os._exit(status)
 
 
@@ -87,12 +89,13 @@ async def _serve(
         orders = Orders(service)
         await loop.create_unix_connection(lambda: orders, sock=channel)
         await port.open(listening)
-        wheel = tasks.create_task(turn_wheel(service))
-        orders.say(messages.READY)
+        running = [tasks.create_task(turn_wheel(service)), tasks.create_task(orders.carry_out())]
+        orders.say(messages.encode(messages.READY))
         await orders.end.wait()
         cut = await port.end()
         await orders.ended(cut)
-        wheel.cancel()
+        for task in running:
+            task.cancel()
 
 
 class Orders(asyncio.Protocol):
@@ -105,6 +108,7 @@ class Orders(asyncio.Protocol):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._reader = messages.Reader()
+        self._waiting: asyncio.Queue[tuple[messages.Message, bytes]] = asyncio.Queue()
         self._gone = asyncio.Event()
         self._ending = False
         self.end = asyncio.Event()
@@ -113,13 +117,21 @@ class Orders(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        for order in self._reader.feed(data):
+            self._waiting.put_nowait(order)
+
+    async def carry_out(self) -> None:
+        """Do what is said, for ever."""
         service = self._service
-        for message in self._reader.feed(data):
+        while True:
+            message, document = await self._waiting.get()
             kind = message["kind"]
             if kind == messages.CONFIGURE:
-                service.apply(wire.decode(message["document"].encode("latin-1")).routing)
+                read = await in_turns(wire.decoding(document, service.pool.known), service.clock)
+                await in_turns(service.applying(read.routing), service.clock)
             elif kind == messages.COUNT:
-                self.say(messages.COUNTED, number=message["number"], snapshot=service.snapshot())
+                counted = messages.encode(messages.COUNTED, number=message["number"], snapshot=service.snapshot())
+                self.say(counted)
             elif kind == messages.DRAIN:
                 service.drain()
             elif kind == messages.END:
@@ -130,13 +142,13 @@ class Orders(asyncio.Protocol):
             os._exit(1)
         self._gone.set()
 
-    def say(self, kind: str, **fields: object) -> None:
+    def say(self, message: bytes) -> None:
         """Tell the parent."""
-        self.transport.write(messages.encode(kind, **fields))
+        self.transport.write(message)
 
     async def ended(self, cut: int) -> None:
         """The last that the parent hears."""
         self._ending = True
-        self.say(messages.ENDED, cut=cut, snapshot=self._service.snapshot())
+        self.say(messages.encode(messages.ENDED, cut=cut, snapshot=self._service.snapshot()))
         self.transport.close()
         await self._gone.wait()

@@ -5,8 +5,8 @@ sockets are made here and kept here as well, so a worker that dies takes with it
 what waits to be accepted waits for the one that comes in its place.
 
 Counters never go back: those of a worker that died are remembered as they were last told, a
-second ago at most. A set of counters is asked of all at once and waited for for a second; of a worker that
-does not answer in time the last ones known stand in, and one that says nothing for some seconds more is killed.
+second or so ago. A set of counters is asked of all at once, and they have a second to answer; for a worker that
+does not, the last ones known stand in, and one that is silent for some seconds more is killed.
 """
 
 from __future__ import annotations
@@ -67,16 +67,16 @@ class Worker(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        for message in self._reader.feed(data):
+        for message, _ in self._reader.feed(data):
             self._workers.told(self, message)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._workers.lost(self)
 
-    def say(self, kind: str, **fields: object) -> None:
+    def say(self, message: bytes) -> None:
         """Tell the worker."""
         if not self.lost:
-            self.transport.write(messages.encode(kind, **fields))
+            self.transport.write(message)
 
     def kill(self) -> None:
         """End it now; `connection_lost` follows."""
@@ -148,8 +148,6 @@ class Workers:
         await loop.create_unix_connection(lambda: worker, sock=ours)
         with theirs:
             if self._ending:
-                worker.lost = True
-                worker.transport.close()
                 return
             try:
                 worker.pid = self._fork(self._listening[index], theirs)
@@ -161,15 +159,15 @@ class Workers:
 
     def configure(self, document: bytes) -> None:
         """Use a document that is verified and accepted."""
-        self._tell(messages.CONFIGURE, document=document.decode("latin-1"))
+        self._tell(messages.encode(messages.CONFIGURE, document))
 
     def drain(self) -> None:
         """From now on answers end their connections."""
-        self._tell(messages.DRAIN)
+        self._tell(messages.encode(messages.DRAIN))
 
-    def _tell(self, kind: str, **fields: object) -> None:
+    def _tell(self, message: bytes) -> None:
         for worker in self._alive.values():
-            worker.say(kind, **fields)
+            worker.say(message)
 
     # --- what all are asked ---
 
@@ -184,7 +182,7 @@ class Workers:
         self._asked += 1
         number = self._asked
         question = self._questions[number] = _Question(set(self._alive.values()))
-        self._tell(messages.COUNT, number=number)
+        self._tell(messages.encode(messages.COUNT, number=number))
         for _ in range(_PARTS):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_TIME / _PARTS):
@@ -224,7 +222,7 @@ class Workers:
 
     def lost(self, worker: Worker) -> None:
         """A worker is no more, or is about to be."""
-        if worker.lost:
+        if worker.lost or not worker.pid:  # it never was one
             return
         worker.kill()
         worker.lost = True
@@ -261,7 +259,7 @@ class Workers:
         """Let all end, within `grace` and a little. Returns how many requests were cut."""
         self._ending = True
         self._stop()
-        self._tell(messages.END)
+        self._tell(messages.encode(messages.END))
         try:
             async with asyncio.timeout(grace + _LATE):
                 await self._none_left()

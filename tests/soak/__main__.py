@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -25,15 +26,24 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="for logs, kept (default: a temporary one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report = runner.run(_run(arguments, arguments.folder or Path(folder)))
+        try:
+            report = runner.run(_run(arguments, arguments.folder or Path(folder)))
+        except asyncio.CancelledError:
+            print("ended by a signal; nothing is shown by this run")
+            return 1
     print(report)
     return 1 if report.wrong else 0
 
 
 async def _run(arguments: argparse.Namespace, folder: Path) -> Report:
-    soak = Soak(folder, arguments.seed, arguments.think, arguments.network)
+    soak = Soak(folder, arguments.seed, arguments.think, arguments.network, lambda text: print(text, flush=True))
     disturbances = Disturbances(soak)
     loop = asyncio.get_running_loop()
+    itself = asyncio.current_task()
+    assert itself is not None
+    # Both: a shell that starts it in the background has SIGINT ignored. Its processes must not outlive it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, itself.cancel)
     began = loop.time()
     try:
         await soak.start()

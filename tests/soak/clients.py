@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
-import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from tests.soak.application import HELLO, PREFACE
-from tests.soak.messages import Message, chunked, digest, pattern, read_body, read_head
-from tests.soak.pods import Pod
+from tests.soak.load import Connection, Load, Slot
+from tests.soak.messages import Message, chunked, digest, pattern, read_body, read_head, send
 from tests.soak.record import OPAQUE, Outcome, Record
 
 from coalmine.model import wire
@@ -28,59 +25,6 @@ ROUTE: Final = "x-soak-route"
 MIRROR: Final = "x-soak-mirror"
 
 _LOST = (OSError, asyncio.IncompleteReadError)
-
-
-@dataclass
-class Slot:
-    """A place for a pod; who stands there changes."""
-
-    #: Who stands in the documents.
-    pod: Pod
-    #: Nobody asks here while its pod is being replaced.
-    open: bool = True
-    #: Who is still asked, although the documents have another pod here already.
-    leaving: Pod | None = None
-
-    @property
-    def asked(self) -> Pod:
-        return self.leaving or self.pod
-
-
-@dataclass
-class Load:
-    """What all clients share."""
-
-    record: Callable[[Record], None]
-    random: random.Random
-    #: Mean seconds between two requests of one client.
-    think: float
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    stop: bool = False
-    #: Only clients that see every answer ask: the shares are being counted.
-    exact: bool = False
-    busy: int = 0
-    asked: int = 0
-
-    def identity(self) -> str:
-        self.asked += 1
-        return f"r{self.asked}"
-
-
-class Connection:
-    """A client's connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pod: Pod, since: float) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.pod = pod
-        self.since = since
-
-    def reset(self) -> None:
-        """Go away without a word."""
-        sock = self.writer.get_extra_info("socket")
-        if sock is not None and not self.writer.is_closing():
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
 
 
 class Client:
@@ -192,7 +136,7 @@ class Client:
         if wrong:
             self._end(record, Outcome.WRONG, wrong)
             return None
-        self._end(record, Outcome.WHOLE, "" if record.status == 200 else message.body[:80].decode("latin-1"))
+        self._end(record, Outcome.WHOLE, "" if record.status == 200 else message.body[:80].decode("latin-1").strip())
         if message.closes and self._connection is not None:
             self._connection.writer.close()
             self._connection = None
@@ -220,7 +164,7 @@ class Client:
             return
         body = b""
         if method in ("GET", "HEAD"):
-            connection.writer.write(self._head(record, target))
+            send(connection.writer, self._head(record, target))
         else:
             body = await self._send(connection, record, target)
         await self._read(record, body, size)
@@ -232,20 +176,21 @@ class Client:
         writer = connection.writer
         how = pick.random()
         if how < 0.3:
-            writer.write(
-                self._head(record, target, "Transfer-Encoding: chunked") + chunked(body, pick.choice((100, 7000)))
+            send(
+                writer,
+                self._head(record, target, "Transfer-Encoding: chunked") + chunked(body, pick.choice((100, 7000))),
             )
         elif how < 0.4:
             # The body is not waited for: it comes whatever is said.
-            writer.write(self._head(record, target, f"Content-Length: {len(body)}", "Expect: 100-continue"))
+            send(writer, self._head(record, target, f"Content-Length: {len(body)}", "Expect: 100-continue"))
             await asyncio.sleep(0.005)
-            writer.write(body)
+            send(writer, body)
         elif how < 0.6:
-            writer.write(self._head(record, target, f"Content-Length: {len(body)}") + body[: len(body) // 3])
+            send(writer, self._head(record, target, f"Content-Length: {len(body)}") + body[: len(body) // 3])
             await asyncio.sleep(0.01)
-            writer.write(body[len(body) // 3 :])
+            send(writer, body[len(body) // 3 :])
         else:
-            writer.write(self._head(record, target, f"Content-Length: {len(body)}") + body)
+            send(writer, self._head(record, target, f"Content-Length: {len(body)}") + body)
         return body
 
     async def _fresh(self) -> None:
@@ -254,7 +199,7 @@ class Client:
         record = self._begin("GET")
         connection = await self._connect(record)
         if connection is not None:
-            connection.writer.write(self._head(record, "/work?size=64", "Connection: close"))
+            send(connection.writer, self._head(record, "/work?size=64", "Connection: close"))
             await self._read(record, b"", 64)
 
     async def _pipeline(self) -> None:
@@ -269,7 +214,7 @@ class Client:
             body = b"" if record.method == "GET" else pattern(record.identity + "b", 10)
             line = [f"Content-Length: {len(body)}"] if body else []
             sent += self._head(record, "/work?size=100&delay=3", *line) + body
-        connection.writer.write(sent)
+        send(connection.writer, sent)
         for record in records:
             # What comes after an answer that ends the connection was never asked, for all that anybody knows.
             if self._connection is not connection:
@@ -290,7 +235,7 @@ class Client:
         )
         body = pattern("leaver", _LARGE) if record.method == "POST" else b""
         whole = head + body
-        connection.writer.write(whole[: pick.randrange(1, len(whole))] if where == 0 else whole)
+        send(connection.writer, whole[: pick.randrange(1, len(whole))] if where == 0 else whole)
         await asyncio.sleep(pick.random() * 0.05)
         if where == 2:
             try:
@@ -311,7 +256,7 @@ class Client:
         connection = await self._connect(record)
         if connection is not None:
             how = self._random.choice(("length", "chunked"))
-            connection.writer.write(self._head(record, f"/work?size={_LARGE * 4}&how={how}"))
+            send(connection.writer, self._head(record, f"/work?size={_LARGE * 4}&how={how}"))
             await self._read(record, b"", _LARGE * 4, pause=0.01)
 
     async def _affine(self) -> None:
@@ -323,7 +268,7 @@ class Client:
         connection = await self._connect(record)
         if connection is None:
             return
-        connection.writer.write(self._head(record, "/work?size=64"))
+        send(connection.writer, self._head(record, "/work?size=64"))
         message = await self._read(record, b"", 64)
         if message is not None and message.fields.get("set-cookie", "").startswith(COOKIE + "="):
             self._cookie = message.fields["set-cookie"].partition(";")[0].partition("=")[2]
@@ -334,7 +279,7 @@ class Client:
         record = self._begin("GET")
         connection = await self._connect(record)
         if connection is not None:
-            connection.writer.write(self._head(record, "/socket", "Connection: Upgrade", "Upgrade: soak"))
+            send(connection.writer, self._head(record, "/socket", "Connection: Upgrade", "Upgrade: soak"))
             await self._speak(record, connection, upgraded=True)
 
     async def _opaque(self) -> None:
@@ -344,7 +289,7 @@ class Client:
         connection = await self._connect(record)
         if connection is not None:
             begins = self._random.choice((HELLO, PREFACE))
-            connection.writer.write(begins + f"{record.identity}\n".encode())
+            send(connection.writer, begins + f"{record.identity}\n".encode())
             await self._speak(record, connection, upgraded=False)
 
     async def _speak(self, record: Record, connection: Connection, upgraded: bool) -> None:
@@ -366,12 +311,13 @@ class Client:
                 record.status = record.status or 200
                 for size in (10, 3000, 30_000):
                     word = pattern(record.identity, size)
-                    writer.write(word)
+                    send(writer, word)
                     if await reader.readexactly(size) != word:
                         self._end(record, Outcome.WRONG, "another echo")
                         return
                     await asyncio.sleep(self._random.random() * 0.1)
-                writer.write_eof()
+                if not writer.is_closing():
+                    writer.write_eof()
                 rest = await reader.read()
         except TimeoutError:
             self._end(record, Outcome.HUNG)

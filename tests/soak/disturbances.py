@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from tests.soak.clients import Slot
 from tests.soak.controller import ask
+from tests.soak.load import Slot
 from tests.soak.soak import Soak
 
 from coalmine.model import wire
@@ -114,6 +114,8 @@ class Disturbances:
         await old.kill()
         soak.controller.forget(old)
         await asyncio.sleep(_REUSE)
+        # Otherwise nobody would look whether it is there again.
+        soak.wanted.ejection = False
         stranger = soak.pod("stranger", old.address)
         soak.facts.strangers.add(stranger.uid)
         await stranger.start(with_sidecar=soak.random.random() < 0.7)

@@ -19,11 +19,16 @@ _REMEMBERED: Final = 900
 
 @dataclass
 class Down:
-    """A process could not be relied upon in this time. `killed`: it died at its beginning, with what it was doing."""
+    """A process could not be relied upon in this time.
+
+    It ended, with what it was doing, at some moment from `since` to `dead`: on a busy machine a signal takes its time.
+    `killed`: it was not asked to end by itself.
+    """
 
     since: float
     until: float = FOREVER
     killed: bool = True
+    dead: float = FOREVER
 
 
 @dataclass
@@ -74,4 +79,4 @@ class Facts:
 
     def ended_within(self, uid: str, since: float, until: float) -> bool:
         """Did this application end, with what it was answering or about to read, in this time?"""
-        return any(since <= down.since <= until for down in self.applications[uid])
+        return any(down.since <= until and min(down.dead, down.until) >= since for down in self.applications[uid])

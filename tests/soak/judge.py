@@ -87,7 +87,17 @@ class Judge:
                 wrong = "fails, and no rule allows it"
         if wrong:
             places = "; ".join(f"{seen.uid} as no. {seen.nth}" for seen in reached) or "none"
-            self.violations.append(f"{record} {wrong}. Reached: {places}")
+            self.violations.append(f"{record} {wrong}. Reached: {places}. {self._ends(record)}")
+
+    def _ends(self, record: Record) -> str:
+        """Who died about that time, for whoever has to find out why."""
+        near = [
+            f"{uid} {'was killed' if down.killed else 'was told to end'} at {down.since:.3f}"
+            for uid, downs in self._facts.applications.items()
+            for down in downs
+            if record.began - 1.0 <= down.since <= record.ended + 1.0
+        ]
+        return "; ".join(near) or "Nobody died."
 
     def _repeated(self, record: Record, reached: Sequence[Seen]) -> str:
         """Was it sent more often than it may be?"""
@@ -174,6 +184,9 @@ class Judge:
             return "an application was killed before it read the request"
         if any(seen.nth == 1 and seen.uid in ended for seen in reached):
             return "an application was killed that had the request on a fresh connection"
+        where = {seen.uid for seen in reached}
+        if ended & where and ended - where:
+            return "an application was killed, and another before it read the request on a fresh connection"
         return ""
 
 

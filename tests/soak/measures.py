@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from tests.soak.controller import ask
 from tests.soak.pods import Pod
@@ -49,3 +51,15 @@ def bugs(folder: Path) -> list[str]:
             if "bug in a callback" in line or "Traceback" in line or '"level": "error"' in line:
                 found.append(f"{log.parent.name}/{log.name}: {line[:2000]}")
     return found
+
+
+def growth(series: Sequence[tuple[float, Mapping[str, Held]]], uid: str) -> int:
+    """By how many bytes a sidecar's memory has grown: the median of the last third of a series over that of the second.
+
+    The first third is not looked at: caches and the allocator's arenas fill. 0 when it was not there throughout.
+    """
+    memory = [found[uid].memory for _, found in series if uid in found]
+    third = len(series) // 3
+    if not third or len(memory) < len(series):
+        return 0
+    return int(median(memory[2 * third :]) - median(memory[third : 2 * third]))

@@ -44,6 +44,12 @@ def chunked(body: bytes, size: int) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
+def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write, unless the connection is gone: who reads from it finds out. (uvloop would raise RuntimeError.)"""
+    if not writer.is_closing():
+        writer.write(data)
+
+
 async def read_head(reader: asyncio.StreamReader, before: bytes = b"") -> Message:
     """Raises IncompleteReadError when the connection ends before the head does."""
     data = before + await reader.readuntil(b"\r\n\r\n")

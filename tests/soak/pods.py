@@ -102,13 +102,18 @@ class Pod:
 
     async def kill_application(self) -> None:
         """As the kernel does when memory is short."""
-        self._facts.applications[self.uid].append(Down(asyncio.get_running_loop().time()))
-        await _end(self.application, signal.SIGKILL)
+        await self._end_application(signal.SIGKILL)
 
     async def end_application(self) -> None:
         """As the kubelet does; it has been taken out of the documents before."""
-        self._facts.applications[self.uid].append(Down(asyncio.get_running_loop().time(), killed=False))
-        await _end(self.application, signal.SIGTERM)
+        await self._end_application(signal.SIGTERM)
+
+    async def _end_application(self, number: signal.Signals) -> None:
+        loop = asyncio.get_running_loop()
+        down = Down(loop.time(), killed=number == signal.SIGKILL)
+        self._facts.applications[self.uid].append(down)
+        await _end(self.application, number)
+        down.dead = loop.time()
 
     async def kill_sidecar(self) -> None:
         self._facts.sidecars[self.uid].append(Down(asyncio.get_running_loop().time()))

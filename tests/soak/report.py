@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.soak.disturbances import Disturbances
+from tests.soak.disturbances import KEPT, Disturbances
+from tests.soak.measures import growth
 from tests.soak.shares import bound
 from tests.soak.soak import Soak
 
 #: Violations that are printed.
 _SHOWN: Final = 60
 _MB: Final = 1 << 20
+#: Two of the allocator's arenas: less is luck with fragments.
+_GROWTH: Final = 2 * _MB
 
 
 class Report:
@@ -20,7 +23,10 @@ class Report:
         self._soak = soak
         self._disturbances = disturbances
         self._seconds = seconds
-        self.wrong = [*soak.judge.violations, *disturbances.wrong, *soak.shares.verdict(), *left]
+        kept = [soak.slots[i].pod.uid for i in KEPT]
+        self._growth = {uid: growth(soak.series, uid) for uid in kept}
+        grown = [f"{uid} has grown by {it / _MB:.1f} MB" for uid, it in self._growth.items() if it > _GROWTH]
+        self.wrong = [*soak.judge.violations, *disturbances.wrong, *soak.shares.verdict(), *left, *grown]
 
     def __str__(self) -> str:
         soak, judge, shares = self._soak, self._soak.judge, self._soak.shares
@@ -45,6 +51,8 @@ class Report:
                 + "  ".join(f"{uid} {it.memory / _MB:.1f}/{it.descriptors}" for uid, it in sorted(found.items()))
                 for seconds, found in soak.series
             ),
+            "growth from the second third to the last: "
+            + ", ".join(f"{uid} {it / _MB:+.2f} MB" for uid, it in self._growth.items()),
             f"{len(self.wrong)} wrong",
             *(f"  {text}" for text in self.wrong[:_SHOWN]),
         ]

@@ -55,10 +55,14 @@ class Shares:
 
     def note(self, record: Record) -> None:
         """A request has ended."""
-        if record.pinned or record.routed or record.cookie or record.outcome in (Outcome.REFUSED,):
+        if record.pinned or record.cookie or record.outcome is Outcome.REFUSED:
+            return
+        routings = self._facts.possible(record.sidecar, record.began, record.ended)
+        ruled = {bool(routing.routes) for routing in routings} if record.routed else {False}
+        if ruled == {True}:
             return
         calm = self._weight is not None
-        if not record.version:
+        if not record.version or len(ruled) > 1:
             if calm:
                 self._calm.setdefault(record.sidecar, Count()).unknown += 1
             return
@@ -67,7 +71,6 @@ class Shares:
             count = self._calm.setdefault(record.sidecar, Count())
             count.requests += 1
             count.canary += canary
-        routings = self._facts.possible(record.sidecar, record.began, record.ended)
         arms = [arm for routing in routings for arm in routing.arms if arm.name == wire.CANARY]
         if not arms or any(self._judge.none_reachable(record, arm) for arm in arms):
             return

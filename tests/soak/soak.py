@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.soak.clients import COOKIE, MIRROR, ROUTES, Load, Slot, clients
+from tests.soak.clients import COOKIE, MIRROR, ROUTES, clients
 from tests.soak.controller import Controller
 from tests.soak.facts import Facts
 from tests.soak.judge import Judge, Seen
+from tests.soak.load import Load, Slot
 from tests.soak.measures import Held, gauges, held
 from tests.soak.pods import Pod
 from tests.soak.record import Record
@@ -42,6 +44,8 @@ class Wanted:
     affinity: bool = False
     least: bool = False
     close: bool = False
+    #: An endpoint that fails is left out for a while; if not, it is tried again at once, whoever has its address now.
+    ejection: bool = True
     #: Uids that stand in no document although their pods are there.
     out: set[str] = field(default_factory=set)
 
@@ -49,7 +53,8 @@ class Wanted:
 class Soak:
     """The state of a soak and what can be done to it."""
 
-    def __init__(self, folder: Path, seed: int, think: float, network: str) -> None:
+    def __init__(self, folder: Path, seed: int, think: float, network: str, say: Callable[[str], None]) -> None:
+        """`say` is told each violation as soon as it is found."""
         self.folder = folder
         self.random = random.Random(seed)
         self.facts = Facts()
@@ -62,6 +67,8 @@ class Soak:
         self.calm = False
         self.series: list[tuple[float, dict[str, Held]]] = []
         self._network = network
+        self._say = say
+        self._said = 0
         self._pods: list[Pod] = []
         self._weights: dict[str, int] = {}
         self._open: dict[str, int] = {}
@@ -118,6 +125,7 @@ class Soak:
             routes=ROUTES if wanted.routes else (),
             mirrors=(mirror,) if wanted.mirrors else (),
             affinity=wire.Affinity(COOKIE, 600) if wanted.affinity else None,
+            ejection=wire.EJECTION if wanted.ejection else None,
             balance=wire.LEAST_REQUEST if wanted.least else wire.RANDOM,
         )
 
@@ -152,7 +160,7 @@ class Soak:
         wanted, pick = self.wanted, self.random
         if not self.calm:
             wanted.weight = pick.choice(WEIGHTS)
-        for name, likely in (("routes", 0.1), ("mirrors", 0.1), ("affinity", 0.05), ("least", 0.1)):
+        for name, likely in (("routes", 0.1), ("mirrors", 0.1), ("affinity", 0.05), ("least", 0.1), ("ejection", 0.05)):
             if pick.random() < likely:
                 setattr(wanted, name, not getattr(wanted, name))
         wanted.close = pick.random() < 0.02
@@ -188,6 +196,9 @@ class Soak:
         while True:
             await asyncio.sleep(0.5)
             self.catch_up(asyncio.get_running_loop().time())
+            for text in self.judge.violations[self._said :]:
+                self._say(text)
+            self._said = len(self.judge.violations)
 
     def catch_up(self, now: float) -> None:
         """Read what applications wrote, judge what is old enough."""

@@ -289,6 +289,46 @@ def test_who_is_connected_and_not_accepted_yet_is_served_at_the_end(in_world: An
     in_world(test)
 
 
+def test_a_new_client_may_ask_a_moment_after_the_port_was_closed(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        sidecar = await w.sidecar(await w.app("a"))
+        object.__setattr__(sidecar._settings, "drain_seconds", 60.0)
+        reader, writer = await w.client(sidecar.port)
+        await http.until(lambda: len(sidecar.service.clients) == 1)
+        ending = asyncio.create_task(sidecar.drain())
+        while True:
+            try:
+                _, probe = await w.client(sidecar.port)
+            except ConnectionError:
+                break
+            probe.close()
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await http.read_answer(reader)
+        assert (answer.status, answer.get("connection")) == (200, "close")
+        await ending
+        w._sidecars.remove(sidecar)
+
+    in_world(test)
+
+
+def test_a_request_that_nobody_has_read_yet_makes_its_connection_no_idle_one(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        sidecar = await w.sidecar(await w.app("a"))
+        object.__setattr__(sidecar._settings, "drain_seconds", 60.0)
+        reader, writer = await w.client(sidecar.port)
+        request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        writer.write(request)
+        assert (await http.read_answer(reader)).get("connection") is None
+        # Without a turn of the loop between this and the end.
+        os.write(writer.get_extra_info("socket").fileno(), request)
+        await sidecar.drain()
+        answer = await http.read_answer(reader)
+        assert (answer.status, answer.get("connection")) == (200, "close")
+        w._sidecars.remove(sidecar)
+
+    in_world(test)
+
+
 def test_arguments_and_environment() -> None:
     environ = {"COALMINE_POD_UID": "u", "COALMINE_POD_IP": "10.0.0.7", "COALMINE_BIND": "10.0.0.7"}
     arguments = "--listen-port 1 --admin-port 2 --app-port 3 --state /s --keys /k --canary --local-paths /m,/n"

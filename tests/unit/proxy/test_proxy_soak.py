@@ -6,14 +6,15 @@ import asyncio
 import dataclasses
 import random
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.soak.application import Application
-from tests.soak.clients import COOKIE, ROUTES, Client, Load, Slot
+from tests.soak.clients import COOKIE, ROUTES, Client
 from tests.soak.facts import Down, Facts, Push
 from tests.soak.judge import Judge, Seen
+from tests.soak.load import Load, Slot
+from tests.soak.measures import Held, growth
 from tests.soak.record import Outcome, Record
 from tests.soak.shares import Shares
 
@@ -194,7 +195,9 @@ POST_502 = dataclasses.replace(GET_502, method="POST")
 ON_A = Seen("a", "stable", 1, "GET")
 KEPT_ON_A = Seen("a", "stable", 7, "GET")
 ON_B = Seen("b", "canary", 1, "GET")
+KEPT_ON_B = Seen("b", "canary", 7, "GET")
 DIES = {"applications": {"a": [Down(10.1, 11.0)]}}
+BOTH_DIE = {"applications": {"a": [Down(10.1, 11.0)], "b": [Down(10.1, 11.0)]}}
 
 
 @pytest.mark.parametrize(
@@ -218,6 +221,8 @@ DIES = {"applications": {"a": [Down(10.1, 11.0)]}}
         (GET_502, [ON_A], HALF, DIES, True),  # on a fresh connection
         (GET_502, [KEPT_ON_A], HALF, DIES, False),  # on a kept one: it is sent again
         (GET_502, [KEPT_ON_A, ON_A], HALF, DIES, True),
+        (GET_502, [KEPT_ON_A], HALF, BOTH_DIE, True),  # sent again, to one that died before it read it
+        (GET_502, [KEPT_ON_B], HALF, DIES, False),  # another died
         (POST_502, [KEPT_ON_A], HALF, DIES, True),
         (POST_502, [KEPT_ON_A], HALF, {}, False),
         (POST, [KEPT_ON_A, ON_A], HALF, DIES, False),  # twice
@@ -271,8 +276,8 @@ def test_calm_shares(canary: int, wrong: bool) -> None:
     assert bool(shares.end_calm()) == wrong
 
 
-def test_places_are_those_of_slots() -> None:
-    one, other = SimpleNamespace(uid="1"), SimpleNamespace(uid="2")
-    slot: Any = Slot(one)  # type: ignore[arg-type]
-    slot.leaving = other
-    assert slot.asked is other
+def test_growth_is_that_of_the_last_third() -> None:
+    series = [(float(i), {"s": Held(memory, 9)}) for i, memory in enumerate((1, 5, 9, 10, 10, 10, 12, 13, 14))]
+    assert growth(series, "s") == 3
+    assert growth(series[:2], "s") == 0
+    assert growth([*series, (9.0, {})], "s") == 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
 import signal
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from sidecar_process import HOST, SidecarProcess, owner, sidecar_process, wait_f
 
 from coalmine.model import names, wire
 from coalmine.model.weights import Weight
+from coalmine_proxy.listening import listen
+from coalmine_proxy.workers import Workers, WorkersFailed
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -298,6 +303,28 @@ def test_workers_that_die_again_and_again_end_the_sidecar(in_world: Any) -> None
             assert process.lines[-1]["event"] == "ending: workers cannot be kept"
             assert "Traceback" not in process.text
             assert wait_for_end(other, 10)
+
+    in_world(test)
+
+
+def test_a_process_that_cannot_be_made_ends_the_sidecar(in_world: Any) -> None:
+    def fork(listening: socket.socket, channel: socket.socket) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    async def test(w: Any) -> None:
+        async def start() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                workers = Workers(listen(HOST, 0, 10, 2), fork, clock=time.monotonic, tasks=tasks)
+                try:
+                    await workers.start()
+                finally:
+                    workers.kill()
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await start()
+        [error] = caught.value.exceptions
+        assert isinstance(error, WorkersFailed)
+        assert str(error) == "no process can be made: Resource temporarily unavailable"
 
     in_world(test)
 
