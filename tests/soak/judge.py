@@ -187,6 +187,10 @@ class Judge:
         where = {seen.uid for seen in reached}
         if ended & where and ended - where:
             return "an application was killed, and another before it read the request on a fresh connection"
+        # A process that dies may accept for a moment what it will never read.
+        arms = [arm for routing in routings for arm in routing.arms if where & {e.uid for e in arm.endpoints}]
+        if ended & where and any(self.none_reachable(record, arm) for arm in arms):
+            return "the application that was killed was the only one of its version"
         return ""
 
 

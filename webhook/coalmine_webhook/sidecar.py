@@ -28,12 +28,10 @@ _STARTUP: Final = {"periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 
 #: The weight of a step moves when canary pods are Ready, and a draining pod should leave its
 #: Service at once: each second here is one of the rollout's. Three failures, so that one slow second is no outage.
 _READINESS: Final = {"periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 3}
-#: A CPU request, or an HPA on utilisation could not count the pod. The limit is one core, as the
-#: process has one thread. Memory: 30 MiB at rest, the rest is for connections and their buffers.
-_RESOURCES: Final = {
-    "requests": {"cpu": "25m", "memory": "48Mi"},
-    "limits": {"cpu": "1", "memory": "192Mi"},
-}
+#: A CPU request, or an HPA on utilisation could not count the pod.
+_REQUESTS: Final = {"cpu": "25m", "memory": "48Mi"}
+#: 30 MiB at rest, the rest is for connections and their buffers, and 4 MiB for each worker.
+_MEMORY_LIMIT: Final = "192Mi"
 #: Two documents of at most 1 MiB (`wire.MAX_DOCUMENT`), old and new, and their signatures.
 _STATE_SIZE: Final = "8Mi"
 
@@ -67,7 +65,11 @@ def container(settings: Settings, injection: Injection, options: Options) -> Obj
         "startupProbe": {"httpGet": {"path": "/live", "port": injection.admin_port}, **_STARTUP},
         "readinessProbe": {"httpGet": {"path": "/ready", "port": injection.admin_port}, **_READINESS},
         "lifecycle": {"preStop": {"exec": {"command": _drain(injection)}}},
-        "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
+        "resources": {
+            "requests": dict(_REQUESTS),
+            # one core for each process, as each has one thread that works
+            "limits": {"cpu": str(options.settings.workers or 1), "memory": _MEMORY_LIMIT},
+        },
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,

@@ -187,6 +187,8 @@ async def empty(service: Any, http: Any) -> None:
 A = wire.Endpoint(HOST, 1, "a", 2)
 B = wire.Endpoint(HOST, 3, "b", 4)
 HALF = wire.Routing(arms=(wire.Arm("stable", Weight(5000), (A,)), wire.Arm("canary", Weight(5000), (B,))))
+C = wire.Endpoint(HOST, 5, "c", 6)
+MORE = wire.Routing(arms=(wire.Arm("stable", Weight(5000), (A, C)), wire.Arm("canary", Weight(5000), (B,))))
 NONE = wire.Routing(arms=(wire.Arm("stable", Weight(10_000), (A,)), wire.Arm("canary", Weight(0), (B,))))
 GET = Record("r", "s", "keepalive", "GET", 9.0, 10.0, 10.2, Outcome.WHOLE, 200, "a", "stable")
 POST = dataclasses.replace(GET, method="POST")
@@ -219,7 +221,8 @@ BOTH_DIE = {"applications": {"a": [Down(10.1, 11.0)], "b": [Down(10.1, 11.0)]}}
         (dataclasses.replace(GET, outcome=Outcome.REFUSED, status=0), [], HALF, {}, False),
         (GET_502, [ON_A], HALF, {}, False),  # nobody died
         (GET_502, [ON_A], HALF, DIES, True),  # on a fresh connection
-        (GET_502, [KEPT_ON_A], HALF, DIES, False),  # on a kept one: it is sent again
+        (GET_502, [KEPT_ON_A], MORE, DIES, False),  # on a kept one: it is sent again
+        (GET_502, [KEPT_ON_A], HALF, DIES, True),  # but there is nobody else
         (GET_502, [KEPT_ON_A, ON_A], HALF, DIES, True),
         (GET_502, [KEPT_ON_A], HALF, BOTH_DIE, True),  # sent again, to one that died before it read it
         (GET_502, [KEPT_ON_B], HALF, DIES, False),  # another died
