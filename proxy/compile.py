@@ -3,7 +3,8 @@
     python proxy/compile.py build/compiled
 
 The pure modules stay the source, and what runs where nothing was compiled: the compiled ones are the same
-files, so there is nothing to keep in step. The folder holds the whole package; put it first in PYTHONPATH.
+files as of the moment they were compiled, so compile again after a change. The folder holds the whole package; put it
+first in PYTHONPATH.
 Needs a C compiler and Python's headers. Not done by ``make demo`` or ``make test``, whose machines may have
 neither.
 """
@@ -18,6 +19,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "coalmine_proxy"
+
+#: Says that a folder may be made anew.
+MARK = ".compiled"
 
 #: What runs for every request or every piece of a body. The rest is asyncio's coroutines, or rare.
 MODULES = (
@@ -45,9 +49,12 @@ MODULES = (
 
 
 def compile_into(folder: Path) -> None:
-    """Make `folder` anew. Raises CalledProcessError when mypyc or the C compiler fails."""
+    """Make `folder` anew, if it is ours. Raises CalledProcessError when mypyc or the C compiler fails, FileExistsError."""
+    if folder.exists() and not (folder / MARK).exists():
+        raise FileExistsError(f"{folder} is there and was not made by this program: name another folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / MARK).write_text("made by proxy/compile.py from the sources beside it; may be deleted\n")
     shutil.copytree(HERE / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     subprocess.run(
         [sys.executable, "-m", "mypyc", "--strict", *(f"{PACKAGE}/{module}.py" for module in MODULES)],
@@ -71,6 +78,9 @@ def main() -> int:
         compile_into(Path(sys.argv[1]).resolve())
     except subprocess.CalledProcessError as error:
         return error.returncode
+    except FileExistsError as error:
+        print(f"compile: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

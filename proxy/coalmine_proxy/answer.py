@@ -21,7 +21,7 @@ _START: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: [^\x00-\x08\x
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
-#: Status lines of HTTP/1.1 that were understood, with their status. Bounded as `head.NAMES` is.
+#: Status lines of HTTP/1.1 that were understood, with their status. Bounded as `head.KINDS` is.
 _STARTS: Final[dict[bytes, int]] = {}
 _MAX_STARTS: Final = 256
 _MAX_START: Final = 64

@@ -52,11 +52,13 @@ class Downstream:
         "_deaf",
         "_discarded",
         "_fresh",
-        "_paused",
+        "_holding",
         "_service",
+        "_stopped",
         "blocked",
         "buffer",
         "deadline",
+        "ended",
         "exchange",
         "origin",
         "passing",
@@ -75,7 +77,11 @@ class Downstream:
         self.blocked = False
         #: No request has been read yet.
         self._fresh = True
-        self._paused = False
+        #: Two reasons not to read: too much is held back, or it cannot be passed on.
+        self._holding = False
+        self._stopped = False
+        #: The client sends no more, and what it speaks is not HTTP.
+        self.ended = False
         #: No more requests are read.
         self._deaf = False
         self._discarded = 0
@@ -114,13 +120,17 @@ class Downstream:
                 exchange.body(data)
             except Malformed as error:
                 self._bad_body(exchange, error)
+            self._hold()
         else:
             self.buffer += data
-            if len(self.buffer) > self._service.limits.held:
-                self.pause()
+            self._hold()
 
     def eof_received(self) -> bool | None:
-        return None
+        if self.passing is None:
+            return None
+        # A tunnel that is still being opened passes it on.
+        self.ended = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         service = self._service
@@ -137,23 +147,26 @@ class Downstream:
 
     def pause_writing(self) -> None:
         self.blocked = True
+        self.deadline = self._service.wheel.now + self._service.limits.stream
         if self.exchange is not None:
-            self.deadline = self._service.wheel.now + self._service.limits.stream
-            if self.exchange.upstream is not None:
-                self.exchange.upstream.pause()
+            self.exchange.client_blocked()
 
     def resume_writing(self) -> None:
         self.blocked = False
         if self.exchange is not None:
-            uploading = self.exchange.reader is not None
-            self.deadline = self._service.wheel.now + self._service.limits.stream if uploading else NEVER
-            if self.exchange.upstream is not None:
-                self.exchange.upstream.resume()
+            self.watch()
+            self.exchange.client_reads()
+        elif not self._deaf:
+            self._between()
 
     def expired(self) -> None:
         """The wheel found the deadline passed."""
         self.deadline = NEVER
-        if self.exchange is not None or self._deaf:
+        exchange = self.exchange
+        if exchange is not None and not exchange.answered and not self.blocked:
+            exchange.client_silent()
+            self._refuse(Malformed(408, "The body of the request did not arrive in time."))
+        elif exchange is not None or self._deaf or self.blocked:
             self.abort()
         elif self.buffer:
             self._refuse(Malformed(408, "The head of the request did not arrive in time."))
@@ -164,10 +177,17 @@ class Downstream:
 
     def done(self, close: bool, whole: bool) -> None:
         """The answer is written. `whole`: so was the request; otherwise its rest is thrown away."""
-        service = self._service
+        if self._stopped:
+            self.go_on()
         if close or not whole:
             self._finish(drained=whole and not self.buffer)
-        elif self.buffer or self._paused:
+        elif not self.blocked:
+            self._between()
+
+    def _between(self) -> None:
+        """No request is being answered: go on with the next, or wait for it."""
+        service = self._service
+        if self.buffer or self._holding:
             self.deadline = service.wheel.now + service.limits.head_time
             # Not from here: a client that sends a thousand bad requests at once would nest as deep.
             asyncio.get_running_loop().call_soon(self._next)
@@ -190,17 +210,36 @@ class Downstream:
             + (b"" if head_only else body)
         )
 
-    def pause(self) -> None:
-        """Read no further: what has been read cannot be passed on."""
-        if not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
+    def stop(self) -> None:
+        """What the client sends cannot be passed on now: read no further."""
+        self._stopped = True
+        self._read_or_not()
 
-    def resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
+    def go_on(self) -> None:
+        """It can be passed on again."""
+        self._stopped = False
+        self._read_or_not()
+
+    def _hold(self) -> None:
+        """Read no further while more is held back than may be."""
+        if len(self.buffer) > self._service.limits.held:
+            self._holding = True
+            self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._holding or self._stopped:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def watch(self) -> None:
+        """During an exchange: the client's time, to read what it was sent or to send a body, runs or does not."""
+        exchange = self.exchange
+        if exchange is not None:
+            waits = self.blocked or (exchange.reader is not None and not self._stopped)
+            self.deadline = self._service.wheel.now + self._service.limits.stream if waits else NEVER
 
     def abort(self) -> None:
         """End with a reset, so that nobody takes what was sent for the whole."""
@@ -229,14 +268,21 @@ class Downstream:
 
     def _next(self) -> None:
         """Go on with input that was held back."""
-        if self.exchange is None and not self._deaf and not self.transport.is_closing():
-            self.resume()
+        if self.exchange is None and not self._deaf and not self.blocked and not self.transport.is_closing():
             if self.buffer:
                 self._request(self.buffer)
+            if len(self.buffer) <= self._service.limits.held:
+                self._holding = False
+                self._read_or_not()
 
     def _request(self, data: bytes) -> None:
         """Read a head and begin an exchange, if the whole head is there."""
         service = self._service
+        if self.blocked:
+            # It does not read our answers: it gets no more of them.
+            self.buffer = data
+            self._hold()
+            return
         if data[:2] == CRLF:
             # Empty lines before a request are ignored (RFC 9112 2.2; nginx and HAProxy take any number). The
             # deadline goes on meanwhile: they keep no connection open.
@@ -263,13 +309,10 @@ class Downstream:
         except Malformed as error:
             self._bad_body(exchange, error)
             return
-        self._watch()
-
-    def _watch(self) -> None:
-        """The client has its time to send a body, or to read what it was sent before."""
-        exchange = self.exchange
-        if exchange is not None and (exchange.reader is not None or self.blocked):
-            self.deadline = self._service.wheel.now + self._service.limits.stream
+        if request.length != 0 or self.blocked:
+            self.watch()
+        if self.buffer:
+            self._hold()
 
     def _incomplete(self, data: bytes) -> None:
         """Wait for more. Raises Malformed for a beginning that can no longer become a good head."""
@@ -290,7 +333,8 @@ class Downstream:
 
     def _wait(self, data: bytes) -> None:
         """More has to come before anything can be said."""
-        if not self.buffer:
+        # A lone CR may be half an empty line, which wins no time.
+        if not self.buffer and data != b"\r":
             self.deadline = self._service.wheel.now + self._service.limits.head_time
         self.buffer = data
 
@@ -310,7 +354,7 @@ class Downstream:
         self.buffer = data
         self.deadline = NEVER
         self._deaf = True
-        self.pause()
+        self.stop()
         self.passing = Passthrough(self._service, self, protocol)
         self.passing.start()
 
@@ -346,7 +390,8 @@ class Downstream:
         self.deadline = self._service.wheel.now + waits
         if not self.transport.is_closing():
             self.transport.write_eof()
-        self.resume()
+        self._holding = self._stopped = False
+        self._read_or_not()
 
     def _close(self) -> None:
         """Close once everything is written; a client that does not read is not waited for for ever."""
@@ -359,7 +404,7 @@ class Downstream:
         if self.passing is not None:
             # To pause a connection before it was first read from has no effect.
             self.buffer += data
-            self.pause()
+            self._read_or_not()
             return
         self._discarded += len(data)
         if self._discarded > self._service.limits.linger_bytes:

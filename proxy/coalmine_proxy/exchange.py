@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from coalmine_proxy.pool import Peer
     from coalmine_proxy.routing import Arm
     from coalmine_proxy.service import Service
+    from coalmine_proxy.stats import Tally
 
 _ANY: Final = float("-inf")
 
@@ -55,6 +56,7 @@ class Exchange(Asker):
         "_close",
         "_cookie",
         "_fresh",
+        "_full",
         "_mirror",
         "_outgoing",
         "_outside",
@@ -63,6 +65,7 @@ class Exchange(Asker):
         "_repeatable",
         "_reused",
         "_service",
+        "_shunned",
         "_started",
         "_status",
         "_tried",
@@ -86,14 +89,18 @@ class Exchange(Asker):
         self.upstream: Upstream | None = None
         self.reader: LengthReader | ChunkedReader | None = None
         self.answered = False
-        #: Bytes of the two bodies, as they were framed.
+        #: Bytes of the two bodies.
         self.sent = 0
         self.received = 0
         self._outgoing = b""
         self._peer: Peer[Upstream] | None = None
         self._tried: tuple[Peer[Upstream], ...] = ()
         self._tries = 0
+        #: Asked last if at all: its connection has just died.
+        self._shunned: tuple[Peer[Upstream], ...] = ()
         self._fresh = False
+        #: The application does not read what is sent to it.
+        self._full = False
         self._reused = False
         self._chunked = False
         self._close = False
@@ -136,23 +143,33 @@ class Exchange(Asker):
         if upstream is None:
             self._outgoing += out
             if len(self._outgoing) > self._service.limits.held:
-                self.client.pause()
+                self.client.stop()
         elif out:
             upstream.transport.write(out)
-            if not self.answered:
-                upstream.deadline = self._service.wheel.now + self._service.limits.first_byte
-        if self.reader is not None:
-            self.client.deadline = self._service.wheel.now + self._service.limits.stream
+        if self.reader is None and self._mirror is not None:
+            self._mirror.send()
+        self.client.watch()
+        self._watch()
+
+    def _watch(self) -> None:
+        """The application's time runs while something is expected of it, and not while the client is waited for."""
+        upstream = self.upstream
+        if upstream is None or self.client.blocked:
+            return
+        service = self._service
+        if self.answered or self._full:
+            upstream.deadline = service.wheel.now + service.limits.stream
+        elif self.reader is None:
+            upstream.deadline = service.wheel.now + service.limits.first_byte
         else:
-            self.client.deadline = NEVER
-            if self._mirror is not None:
-                self._mirror.send()
+            upstream.deadline = NEVER
 
     def _read(self, data: bytes) -> bytes:
         """What of `data` belongs to the body, framed for the way out."""
         reader = self.reader
         assert reader is not None
         out = reader.feed(data)
+        self.sent += len(out)
         if reader.chunked:
             out = chunk(out)
         if reader.done:
@@ -160,7 +177,6 @@ class Exchange(Asker):
                 out += last_chunk(reader.trailers)
             self.client.buffer = reader.rest
             self.reader = None
-        self.sent += len(out)
         if self._mirror is not None:
             self._mirror.body(out)
         return out
@@ -172,11 +188,13 @@ class Exchange(Asker):
         while True:
             arm = self._arm
             if self._tries < service.limits.tries:
-                peer = arm.choose(service.random, self._tried, now)
+                peer = arm.choose(service.random, self._tried + self._shunned, now)
+                if peer is None and self._shunned:
+                    peer = arm.choose(service.random, self._tried, now)
                 if peer is not None:
                     break
-            if not arm.peers and not self._outside:
-                arm.stats.shared.failures[NO_ENDPOINT] += 1
+            if not arm.peers:
+                self._tally(arm).failures[NO_ENDPOINT] += 1
             other = service.table.instead(arm)
             # A request that was sent to one version asks about that one: another's answer would hide that it fails.
             if other is None or (self._outside and arm.peers):
@@ -184,6 +202,8 @@ class Exchange(Asker):
                 return
             self._tries = 0
             self._move(other)
+        if self._peer is not None:
+            service.stats.retries += 1
         self._peer = peer
         upstream: Upstream | None = None
         if not self._fresh:
@@ -225,11 +245,11 @@ class Exchange(Asker):
     def exhausted(self) -> None:
         """This pod has no file descriptor or port left for a connection: no version's fault."""
         if not self._over:
+            self._service.stats.exhausted += 1
             self._fail_client(NO_ENDPOINT)
 
     def _again(self) -> None:
         """Another attempt, under the configuration that holds now."""
-        self._service.stats.retries += 1
         self._move(self._service.table.again(self._arm))
         self._go()
 
@@ -239,21 +259,42 @@ class Exchange(Asker):
         client = self.client
         if self.reader is not None:
             # Before anything is written: the connection may be full at once and pause the client again.
-            client.resume()
+            client.go_on()
         outgoing = self._outgoing
         if not self._repeatable:
             self._outgoing = b""
+        self._full = False
         upstream.begin(self, outgoing)
+        self._watch()
         if client.blocked:
             upstream.pause()
+        if self.reader is not None:
+            client.watch()
 
     def full(self) -> None:
-        """The application does not read: neither do we."""
-        self.client.pause()
+        """The application does not read: neither do we, and it is the one that is waited for."""
+        self._full = True
+        self.client.stop()
+        self.client.watch()
+        self._watch()
 
     def drained(self) -> None:
         """It reads again."""
-        self.client.resume()
+        self._full = False
+        self.client.go_on()
+        self.client.watch()
+        self._watch()
+
+    def client_blocked(self) -> None:
+        """The client does not read: neither do we, and it is the one that is waited for."""
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def client_reads(self) -> None:
+        """It reads again."""
+        if self.upstream is not None:
+            self.upstream.resume()
+            self._watch()
 
     # --- the answer's way ---
 
@@ -317,8 +358,7 @@ class Exchange(Asker):
         arm = self._arm
         now = self._service.clock()
         milliseconds = (now - self._started) * 1000.0
-        stats = arm.stats
-        (stats.outside if self._outside else stats.shared).answered(self._status, milliseconds)
+        self._tally(arm).answered(self._status, milliseconds)
         arm.succeeded(upstream.peer)
         if self._service.observer is not None:
             self._service.observer.answered(self, arm, upstream.peer, self._status, milliseconds)
@@ -339,12 +379,17 @@ class Exchange(Asker):
         if not self.request.upgrade or not response.upgrade:
             self.failed(INVALID)
             return
-        stats = self._arm.stats
-        (stats.outside if self._outside else stats.shared).codes[101] += 1
-        self._service.stats.upgraded += 1
+        arm = self._arm
+        self._tally(arm).codes[101] += 1
+        arm.succeeded(upstream.peer)
+        service = self._service
+        service.stats.upgraded += 1
+        if service.observer is not None:
+            milliseconds = (service.clock() - self._started) * 1000.0
+            service.observer.answered(self, arm, upstream.peer, 101, milliseconds)
         self._end()
         head = CRLF.join([*response.forward(), b"Connection: Upgrade", b"Upgrade: " + response.upgrade, CRLF])
-        open_tunnel(self._service, self.client, upstream, head + data, stats)
+        open_tunnel(service, self.client, upstream, head + data, arm.stats)
 
     # --- ends before time ---
 
@@ -362,6 +407,8 @@ class Exchange(Asker):
         self._charge(cause)
         if cause == RESET and self._reused and self._repeatable and not started and not self._fresh:
             self._fresh = True
+            # A process that dies may accept for a moment what it will never read: rather another endpoint.
+            self._shunned = (upstream.peer,)
             self._again()
             return
         self._fail_client(cause)
@@ -370,6 +417,11 @@ class Exchange(Asker):
         """The client went away."""
         if self._over:
             return
+        self._charge(ABORTED)
+        self.abandon()
+
+    def client_silent(self) -> None:
+        """The client does not go on with its body."""
         self._charge(ABORTED)
         self.abandon()
 
@@ -397,14 +449,17 @@ class Exchange(Asker):
     def _charge(self, cause: int) -> None:
         """An attempt failed, or its client left: count it where it happened."""
         arm = self._arm
-        stats = arm.stats
-        (stats.outside if self._outside else stats.shared).failures[cause] += 1
+        self._tally(arm).failures[cause] += 1
         service = self._service
         peer = self._peer
         if peer is not None and cause != ABORTED and arm.failed(peer, service.wheel.now):
             service.stats.ejections += 1
         if service.observer is not None:
             service.observer.failed(self, arm, peer, cause)
+
+    def _tally(self, arm: Arm) -> Tally:
+        """Where this request is counted."""
+        return arm.stats.outside if self._outside else arm.stats.shared
 
     def _end(self) -> None:
         """No call changes anything after this one."""

@@ -143,6 +143,12 @@ def text(snapshot: Snapshot, state: State, istio: Workload | None = None) -> str
     for name, kind, help_text, value in (
         ("coalmine_retries_total", "counter", "Attempts after the first of a request.", snapshot["retries"]),
         ("coalmine_ejections_total", "counter", "Times an endpoint was left out.", snapshot["ejections"]),
+        (
+            "coalmine_exhausted_total",
+            "counter",
+            "Connections to applications that this pod had no descriptor or port for.",
+            snapshot["exhausted"],
+        ),
         ("coalmine_upgraded_total", "counter", "Connections that became byte tunnels.", snapshot["upgraded"]),
         (
             "coalmine_confirmations_failed_total",

@@ -17,6 +17,10 @@ from coalmine_proxy.limits import Limits
 _SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
+#: Size lines that are read at a glance.
+_LENGTHS: Final = {text: size for size in range(1, 513) for text in (b"%x" % size, b"%X" % size)}
+
+
 class LengthReader:
     """A body of a known number of bytes."""
 
@@ -109,6 +113,14 @@ class ChunkedReader:
                 if self._left == 0:
                     self._state = _DATA_END
                 continue
+            if self._state == _SIZE_LINE and not self._line:
+                # Most chunks are whole in one piece, with a plain size: streams of tokens have thousands of them.
+                end = data.find(CRLF, at, at + 8)
+                length = _LENGTHS.get(data[at:end], 0) if end > 0 else 0
+                if length and data[end + 2 + length : end + 4 + length] == CRLF:
+                    out.append(data[end + 2 : end + 2 + length])
+                    at = end + 4 + length
+                    continue
             newline = data.find(b"\n", at)
             stop = size if newline < 0 else newline + 1
             line = self._line + data[at:stop]

@@ -21,7 +21,7 @@ class Limits:
     """
 
     # --- sizes ---
-    #: A request line or field line: nginx's large_client_header_buffers takes 8 KiB as well.
+    #: A request line: nginx's large_client_header_buffers takes 8 KiB as well.
     line: int = 8 * 1024
     #: A whole head. nginx takes 4 x 8 KiB; HAProxy 16 KiB. Cookies and tokens of 20 KiB exist.
     head: int = 32 * 1024

@@ -2,18 +2,23 @@
 
 PURE. Conditions are made ready once, when a configuration comes. Values are compared as bytes; a
 field that the request does not have fulfils nothing, several of one name are one, joined by commas
-(Envoy does both). Regular expressions must match the whole value and take linear time.
+(Envoy does both). Regular expressions must match the whole value and take linear time; a value over 4 KiB
+matches none of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from coalmine.model import wire
 
 if TYPE_CHECKING:
     from coalmine_proxy.request import Request
+
+#: Bytes. Linear in a value of the largest head is still up to a second in which nothing else is done; values that
+#: rules are written for are short.
+_LONGEST: Final = 4096
 
 
 class Condition:
@@ -31,7 +36,7 @@ class Condition:
         if value is None:
             return False
         if self._pattern is not None:
-            return self._pattern.fullmatch(value) is not None
+            return len(value) <= _LONGEST and self._pattern.fullmatch(value) is not None
         if self._prefix:
             return value.startswith(self._value)
         return value == self._value

@@ -37,7 +37,7 @@ class Mirrors:
         if target is None or target is arm:
             return None
         # What is negotiated on the way (100-continue, an upgrade) can be negotiated with one side only.
-        if request.expects or request.upgrade or len(self.open) >= self._service.limits.mirrors:
+        if request.expects or request.upgrade:
             target.stats.mirrored[SKIPPED] += 1
             return None
         return Copy(self._service, target, request.method, outgoing)
@@ -57,7 +57,6 @@ class Copy(Asker):
         self._sent = False
         self._outcome = ""
         self._upstream: Upstream | None = None
-        service.mirrors.open.add(self)
 
     # --- the exchange calls ---
 
@@ -74,6 +73,11 @@ class Copy(Asker):
             return
         self._sent = True
         service = self._service
+        if len(service.mirrors.open) >= service.limits.mirrors:
+            self._end(SKIPPED)
+            return
+        service.mirrors.open.add(self)
+        self.until = service.wheel.now + service.limits.mirror
         peer = self._arm.choose(service.random, (), service.wheel.now)
         if peer is None:
             self._end(FAILED)
@@ -98,7 +102,6 @@ class Copy(Asker):
         self._upstream = upstream
         upstream.begin(self, self._data)
         self._data = b""
-        upstream.deadline = self._service.wheel.now + self._service.limits.mirror
 
     def unconnected(self, peer: Peer[Upstream]) -> None:
         self._end(FAILED)

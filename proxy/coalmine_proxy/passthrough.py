@@ -73,6 +73,8 @@ class Passthrough(Asker):
                 return
             self._tries = 0
             self._arm = other
+        if self._tries or self._tried:
+            service.stats.retries += 1
         service.connector.open(self, peer)
 
     def connected(self, upstream: Upstream) -> None:
@@ -98,14 +100,13 @@ class Passthrough(Asker):
             service.stats.ejections += 1
         self._tried += (peer,)
         self._tries += 1
-        service.stats.retries += 1
         self._arm = service.table.again(self._arm)
         self.start()
 
     def exhausted(self) -> None:
         """This pod has no file descriptor or port left for a connection: no version's fault."""
         if not self._over:
-            self._arm.stats.shared.failures[NO_ENDPOINT] += 1
+            self._service.stats.exhausted += 1
             self._give_up()
 
     def client_lost(self) -> None:

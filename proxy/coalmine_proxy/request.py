@@ -30,7 +30,7 @@ _USUAL: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"
 
 CHUNKED: Final = -1
 
-#: Host lines that were found well-formed. Bounded in number and length as `head.NAMES` is.
+#: Host lines that were found well-formed. Bounded in number and length as `head.KINDS` is.
 _HOST_LINES: Final[dict[bytes, bytes]] = {}
 _MAX_HOST_LINES: Final = 256
 _MAX_HOST_LINE: Final = 128
@@ -109,6 +109,9 @@ class Request:
 
     def field(self, name: bytes) -> bytes | None:
         """The value of a field by its name in lower case, several joined by a comma; None when it is absent."""
+        if name == b"host":
+            # that of the target counts, where there is one
+            return self.host
         found = [value_of(line) for line in self.lines[1:] if line[: line.find(b":")].lower() == name]
         return b", ".join(found) if found else None
 

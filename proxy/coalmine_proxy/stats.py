@@ -111,6 +111,7 @@ class Stats:
         "clients_refused",
         "confirmations_failed",
         "ejections",
+        "exhausted",
         "refused",
         "retries",
         "tunnels",
@@ -130,6 +131,8 @@ class Stats:
         self.upgraded = 0
         self.confirmations_failed = 0
         self.ejections = 0
+        #: Connections that this pod had no descriptor or port for.
+        self.exhausted = 0
 
     @property
     def in_flight(self) -> int:
@@ -155,6 +158,7 @@ class Stats:
             "upgraded": self.upgraded,
             "confirmationsFailed": self.confirmations_failed,
             "ejections": self.ejections,
+            "exhausted": self.exhausted,
         }
 
     def counters(self) -> dict[str, wire.ArmCounters]:

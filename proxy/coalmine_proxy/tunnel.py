@@ -94,4 +94,6 @@ def open_tunnel(service: Service, client: Downstream, upstream: Upstream, first:
     if early:
         stats.sent += len(early)
         upstream.transport.write(early)
-    client.resume()
+    if client.ended:
+        near.eof_received()
+    client.go_on()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from coalmine_proxy.answer import CHUNKED, UNTIL_CLOSE, Response, parse_response
 from coalmine_proxy.framing import ChunkedReader, CloseReader, LengthReader, Reader
-from coalmine_proxy.head import END, Malformed
+from coalmine_proxy.head import CRLF, END, Malformed
 from coalmine_proxy.stats import INVALID, RESET, TIMEOUT
 from coalmine_proxy.wheel import NEVER
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from coalmine_proxy.service import Service
 
 #: What is read of an answer after its connection broke: as much as the kernel usually holds for one.
-_LAST_BYTES = 256 * 1024
+_LAST_BYTES: Final = 256 * 1024
+
+
+_BEGINS: Final = b"HTTP/1."
 
 
 class Asker:
     """Whoever waits for an answer: a client's exchange, or a mirrored copy of a request."""
 
-    #: Of the request: a HEAD's answer has no body.
-    method: bytes
-
-    def __init__(self, method: bytes) -> None:
+    def __init__(self, method: bytes, until: float = NEVER) -> None:
+        """`method` is the request's: a HEAD's answer has no body. Nobody waits beyond `until`."""
         self.method = method
+        self.until = until
 
     def interim(self, response: Response) -> None:
         """A 1xx."""
@@ -145,7 +147,7 @@ class Upstream:
         if done:
             asker.complete(reader.trailers, self._keep and not reader.rest)
         elif not self._paused:
-            self.deadline = self._service.wheel.now + self._service.limits.stream
+            self._watch(asker)
 
     def eof_received(self) -> bool | None:
         asker = self.asker
@@ -184,7 +186,7 @@ class Upstream:
         """Send the head of a request and what there is of its body."""
         self.asker = asker
         self.started = False
-        self.deadline = self._service.wheel.now + self._service.limits.first_byte
+        self.deadline = min(self._service.wheel.now + self._service.limits.first_byte, asker.until)
         self.transport.write(data)
 
     def detach(self) -> None:
@@ -243,6 +245,10 @@ class Upstream:
             self.deadline = NEVER
             self.asker.failed(TIMEOUT)
 
+    def _watch(self, asker: Asker) -> None:
+        """The next piece of the answer has its time."""
+        self.deadline = min(self._service.wheel.now + self._service.limits.stream, asker.until)
+
     # --- reading an answer ---
 
     def _heads(self, asker: Asker, data: bytes) -> None:
@@ -253,6 +259,8 @@ class Upstream:
             if end < 0:
                 if len(data) > limits.head:
                     raise Malformed(502, "The head of the answer is too large.")
+                if data[:7] != _BEGINS[: len(data)] or data.count(b"\n") != data.count(CRLF):
+                    raise Malformed(502, "The answer is not HTTP/1.")
                 self._buffer = data
                 return
             if end > limits.head:
@@ -298,7 +306,7 @@ class Upstream:
         self._keep = response.keep_alive
         self._reader = reader
         if not self._paused:
-            self.deadline = self._service.wheel.now + self._service.limits.stream
+            self._watch(asker)
 
     def _last_words(self) -> None:
         """An application that refuses an upload answers and closes; our next write then breaks the connection.
@@ -310,7 +318,6 @@ class Upstream:
             data = b"" if sock is None else os.read(sock.fileno(), _LAST_BYTES)
         except (OSError, ValueError):
             return
+        # An answer that is not whole then is a broken one: nothing says that it ended here.
         if data:
             self.data_received(data)
-            if self.asker is not None:
-                self.eof_received()

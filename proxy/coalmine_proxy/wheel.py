@@ -53,4 +53,6 @@ class Wheel:
         self.now = now
         self._turn = (self._turn + 1) % _SLOTS
         for timed in [t for t in self._slots[self._turn] if t.deadline <= now]:
-            timed.expired()
+            # One that expired before it may have changed that.
+            if timed.deadline <= now:
+                timed.expired()

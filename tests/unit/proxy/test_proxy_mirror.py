@@ -121,7 +121,7 @@ def test_what_cannot_be_copied_is_counted(in_world: Any, http: Any) -> None:
         # a client that leaves in the middle of its body leaves no copy
         _, writer = await w.client(sidecar.port)
         writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\nhalf")
-        await http.until(lambda: sidecar.service.mirrors.open)
+        await http.until(lambda: sidecar.service.stats.in_flight)
         writer.transport.abort()
         await http.until(settled(sidecar, 3))
         assert outcomes(sidecar) == {"skipped": 2, "sent": 1}

@@ -494,7 +494,7 @@ def test_an_application_that_does_not_read_stops_the_client(in_world: Any, http:
         sending = asyncio.create_task(send())
         await http.until(lambda: len(sidecar.service.clients) == 1)
         (client,) = sidecar.service.clients
-        await http.until(lambda: client._paused and client.exchange.upstream is not None)
+        await http.until(lambda: client._stopped and client.exchange.upstream is not None)
         assert client.exchange.upstream.transport.get_write_buffer_size() < 4 << 20
         assert not sending.done()
         go.set()

@@ -151,6 +151,12 @@ def test_conditions(how: str, wanted: str, value: bytes | None, holds: bool) -> 
     assert Condition(wire.Match(how, wanted)).holds(value) is holds
 
 
+def test_a_long_value_matches_no_regular_expression() -> None:
+    condition = Condition(wire.Match(wire.REGEX, "a*"))
+    assert [condition.holds(b"a" * length) for length in (4096, 4097)] == [True, False]
+    assert Condition(wire.Match(wire.PREFIX, "a")).holds(b"a" * 4097)
+
+
 def test_a_condition_that_is_no_regular_expression() -> None:
     with pytest.raises(ValueError, match="missing"):
         Condition(wire.Match(wire.REGEX, "("))
