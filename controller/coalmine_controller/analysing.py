@@ -1,6 +1,6 @@
 """The background analysis of a rollout: when it starts, what its end means.
 
-Pure. Rules: it starts once requests go to the canary, by weight or by a route, from its starting step on.
+Pure. Rules: it starts once requests go to the canary, by weight or by a route that is told, from its starting step on.
 (Argo starts it before any does; its first measurements then judge stable.) Failed or Error aborts; Inconclusive
 waits for a person, who may go on, and then another run takes over the watch; a full promotion ends it.
 """

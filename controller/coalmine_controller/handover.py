@@ -89,6 +89,7 @@ def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
         reason=Reason.HANDOVER_STARTED,
         message=say(Reason.HANDOVER_STARTED, replicas=d.replicas),
         handover_at=now if observed.status.handover_at is None else observed.status.handover_at,
+        routes=(),
         routed=True,
     )
     if not d.held:

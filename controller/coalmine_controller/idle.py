@@ -60,7 +60,7 @@ def let_go(observed: Observed, versions: Versions, now: float) -> Decision:
     """A Deployment without our annotation: clean up what it has of ours, then forget it."""
     if not observed.rollout_exists and not versions.leftovers:
         return Decision(observed.status)
-    decision = _clean(observed, versions, replace(observed.status, canary=None), [], now)
+    decision = _clean(observed, versions, replace(observed.status, canary=None, routes=()), [], now)
     if decision.status.routed or versions.leftovers:
         return decision
     return Decision(decision.status, (DeleteRollout(),) if observed.rollout_exists else ())

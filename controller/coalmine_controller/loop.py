@@ -1,8 +1,10 @@
 """The controller's loop: look at each Deployment that may have changed, decide, act, look again.
 
 Rules: a request is a name, what to do follows from the state alone. One worker at a time has a
-Deployment. A conflict or an unreachable API server ends a pass, which is repeated with backoff;
-anything else that goes wrong is a bug, and takes the process with it, so that it is seen.
+Deployment. A conflict or an unreachable API server ends a pass, which is repeated with backoff. So does anything
+else that goes wrong in it: that is a bug, logged with its traceback and counted, but what one Deployment
+holds must not stop the canaries, and the aborts, of all others. What goes wrong outside a pass takes
+the process with it.
 """
 
 from __future__ import annotations
@@ -115,6 +117,9 @@ class Controller:
                 if 400 <= error.status < 500:
                     self._refusals[key] = error.message
                 _log.warning("%s/%s: %s; again in %.2f s", *key, error, queue.failed(key))
+            except Exception:
+                self._metrics.errors.inc()
+                _log.exception("%s/%s: a fault of the controller; again in %.2f s", *key, queue.failed(key))
             else:
                 queue.succeeded(key)
                 self._refusals.pop(key, None)

@@ -17,7 +17,9 @@ class Metrics:
             "coalmine_controller_reconcile_seconds", "Time for one look at one object.", registry=self.registry
         )
         self.errors = Counter(
-            "coalmine_controller_reconcile_errors", "Looks that the API server cut short.", registry=self.registry
+            "coalmine_controller_reconcile_errors",
+            "Looks that the API server, or a fault, cut short.",
+            registry=self.registry,
         )
         self.leading = Gauge("coalmine_controller_leading", "1 while this process leads.", registry=self.registry)
         self._depth = Gauge(

@@ -4,6 +4,8 @@ Pure. Rules:
 - While a canary takes part, every sidecar has the same arms, whatever version its own pod has.
 - Canary pods never carry much more than a stable pod would: when some are lost, the share that they
   are told shrinks until they are back, and stable, which is there for this, takes the rest.
+- So with routes: none leads to a canary without a pod, and copies end, before requests do, where too few are left
+  for them. What is told then (`told_routes`) is what the status says and what steps and analysis go by.
 - A pod that is left behind (aborted, superseded) sends all it still gets to stable, answers
   ``Connection: close`` and fails its readiness, so that nothing new comes; but for the case
   that no stable pod is ready: then it serves on, as it is all there is.
@@ -40,6 +42,15 @@ def carried(observed: Observed, versions: Versions, weight: Weight) -> Weight:
     return min(weight, Weight(min(10_000, int(10_000 * _OVERLOAD * ready / replicas))))
 
 
+def told_routes(observed: Observed, versions: Versions, weight: Weight, in_force: InForce) -> InForce:
+    """Those of the routes `in_force` that the canary pods which are ready can carry beside `weight`."""
+    ready = len(targets(versions.canary_pods))
+    if not ready:
+        return NO_ROUTES
+    enough = in_force.within(weight, observed.deployment.replicas, ready, _OVERLOAD)
+    return in_force if enough else replace(in_force, mirrors=())
+
+
 def control_uids(observed: Observed, versions: Versions, weight: Weight, previous: tuple[str, ...]) -> tuple[str, ...]:
     """The control arm's own pods at `weight`. Chosen among all stable pods: one that is not ready for a moment
     is not replaced."""
@@ -53,17 +64,14 @@ def split(
     weight: Weight,
     control: tuple[str, ...],
     *,
-    in_force: InForce = NO_ROUTES,
+    told: InForce = NO_ROUTES,
     leaving: bool = False,
 ) -> Routes:
-    """Everybody splits by `weight`, and by the routes `in_force`. With `leaving`, stable pods close their clients'
+    """Everybody splits by `weight`, and by the routes `told`. With `leaving`, stable pods close their clients'
     connections with each answer, as they are about to end."""
     stable, canary = targets(versions.stable_pods), targets(versions.canary_pods)
     arms = build_arms(stable, canary, weight, control, versions.hashes)
-    base = replace(_base(observed), arms=arms)
-    if canary and in_force:  # a route must not lead where nobody is, nor copies where they would be too many
-        enough = len(canary) >= in_force.load.of(observed.deployment.replicas)
-        base = replace(base, routes=in_force.headers, mirrors=in_force.mirrors if enough else ())
+    base = replace(_base(observed), arms=arms, routes=told.headers, mirrors=told.mirrors)
     # Before a canary pod can take anything, stable pods go on serving locally: no second hop for nothing.
     at_stable = base if canary or weight.hundredths else replace(base, arms=())
     routes = {p.uid: base for p in versions.canary_pods}

@@ -5,8 +5,10 @@ Pure. Rules:
   that counts has acknowledged the weight before. It stands until the next one is granted.
 - A ``setWeight`` is done when all have acknowledged it; a ``pause`` when its time is over or a
   person promotes. Behind the last step the weight is 100 %.
-- Routes follow from the step alone: those that the steps up to it have set. A step that sets or takes away one is done
-  when the canary has its pods and all have acknowledged it.
+- Routes follow from the step alone: those that the steps up to it have set, as far as the canary pods that are
+  ready can carry them. A step that sets or takes away one is done when the canary has its pods and all
+  have acknowledged it; none is done while a route that is in force cannot be told. Behind the last step its routes
+  stay until 100 % is granted, so that nobody who was sent to the canary falls back while its pods come up.
 - Progress is a step done, a weight granted, or more canary pods available than ever before in
   this attempt: a pod that crashes and comes back is none.
 - What has been reached is noted before the deadline is judged.
@@ -18,16 +20,16 @@ from dataclasses import replace
 
 from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Phase, Status
-from coalmine.model.route_steps import NO_ROUTES, SetHeaderRoute, SetMirrorRoute
+from coalmine.model.route_steps import NO_ROUTES, InForce, SetHeaderRoute, SetMirrorRoute
 from coalmine.model.strategy import Pause, Strategy
 from coalmine.model.weights import Weight
 from coalmine_controller import abort, analysing, explain, handover, sizing
 from coalmine_controller.actions import Action, CreateCanary, DeletePod, Emit, Hide
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Observed
-from coalmine_controller.routing import Routes, carried, control_uids, outdated, split, unsynced
+from coalmine_controller.routing import Routes, carried, control_uids, outdated, split, told_routes, unsynced
 from coalmine_controller.sweep import sweep
-from coalmine_controller.versions import Versions, targets
+from coalmine_controller.versions import Versions
 
 
 def go_on(observed: Observed, versions: Versions, now: float) -> Decision:
@@ -94,7 +96,7 @@ def blocked(observed: Observed, versions: Versions, reason: Reason, message: str
     d, status = observed.deployment, observed.status
     begun = status.canary is not None and status.canary.fingerprint == d.fingerprint
     weight = status.weight if begun else Weight.ZERO
-    status = replace(status, phase=phase, reason=reason, message=message, waiting=False)
+    status = replace(status, phase=phase, reason=reason, message=message, waiting=False, routes=())
     return Decision(status, (), split(observed, versions, weight, status.control))
 
 
@@ -114,13 +116,21 @@ class _Walk:
         """The routing of the granted weight, or of the part of it that can be carried."""
         self.told = carried(self._observed, self._versions, self.status.weight)
         control = control_uids(self._observed, self._versions, self.told, self.status.control)
-        routes = self._strategy.routes_at(self.status.step) if targets(self._versions.canary_pods) else NO_ROUTES
-        self.status = replace(self.status, control=control, routes=routes.names)
+        in_force = self._in_force()
+        told = told_routes(self._observed, self._versions, self.told, in_force)
+        self._all_told = told == in_force
+        self.status = replace(self.status, control=control, routes=told.names)
         leaving = self.status.full_at is not None and self.told == Weight.FULL
-        self.routes: Routes = split(
-            self._observed, self._versions, self.told, control, in_force=routes, leaving=leaving
-        )
+        self.routes: Routes = split(self._observed, self._versions, self.told, control, told=told, leaving=leaving)
         self.lagging = unsynced(self._observed, self.routes)
+
+    def _in_force(self) -> InForce:
+        """The routes of the current step. A full promotion ends them, and 100 % behind the last step."""
+        status = self.status
+        behind = status.step >= len(self._strategy.steps)
+        if behind and (status.full_promotion or status.weight == Weight.FULL):
+            return NO_ROUTES
+        return self._strategy.routes_at(status.step)
 
     def on(self) -> None:
         """Go on until something must be waited for."""
@@ -153,10 +163,11 @@ class _Walk:
             self.status = replace(self.status, actual_weight=target, progressed_at=self._now)
             count = explain.counting(self._versions)
             self.events.append(Emit(Reason.WEIGHT_SET, say(Reason.WEIGHT_SET, weight=target, count=count)))
-        return True
+        return self._all_told
 
     def _may_have(self, target: Weight) -> bool:
-        return target < self.status.weight or sizing.has_pods(target, self._observed, self._versions)
+        less = target < self.status.weight
+        return less or sizing.has_pods_at(self.status.step, self._observed, self._versions, self._strategy)
 
     def _step(self) -> bool:
         """Complete the current step if it is done."""
@@ -176,10 +187,11 @@ class _Walk:
             if older is not None:
                 message = say(Reason.SIDECAR_OUTDATED, pod=older[0].name, what=older[1])
                 self.events.append(Emit(Reason.SIDECAR_OUTDATED, message, warning=True))
+        before = self._in_force()
         self.status = replace(status, step=status.step + 1, step_started_at=self._now, progressed_at=self._now)
         done = say(Reason.STEP_COMPLETED, step=self.status.step, steps=len(steps))
         self.events.append(Emit(Reason.STEP_COMPLETED, done))
-        if self._strategy.routes_at(status.step) != self._strategy.routes_at(self.status.step):
+        if self._in_force() != before:
             self._route()
         return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coalmine.model.wire import Endpoint
+from coalmine.model.wire import Endpoint, version_of
 from coalmine_controller.arms import Target
 from coalmine_controller.observed import Observed, Pod, ReplicaSet
 
@@ -35,9 +35,10 @@ class Versions:
 
     @property
     def hashes(self) -> tuple[str, str]:
-        """The pod-template-hashes of stable and of the canary; empty where there is none."""
+        """What stable and the canary are named in the arms: their pod-template-hashes; empty where there is none, or
+        where somebody gave a ReplicaSet one that is no version (the label itself stays as it is)."""
         stable = self.stable_set
-        return stable.hash if stable else "", self.canary.hash if self.canary else ""
+        return version_of(stable.hash) if stable else "", version_of(self.canary.hash) if self.canary else ""
 
 
 def sort_out(observed: Observed) -> Versions:

@@ -68,14 +68,16 @@ def _check_protocol(strategy: Strategy, options: Options) -> None:
     """Whatever looks at requests needs some that can be read. Raises SpecError."""
     if options.protocol == HTTP:
         return
-    advice = 'remove it, or write "http"'
+    http = f'write "http" in the annotation {PROTOCOL}'
     for i, step in enumerate(strategy.steps):
         if isinstance(step, SetHeaderRoute | SetMirrorRoute):
             path = f"metadata.annotations[{CANARY}].steps[{i}]"
-            raise SpecError(path, f"routes need HTTP, and {PROTOCOL} is {options.protocol}", advice)
+            raise SpecError(
+                path, f"routes need HTTP, and {PROTOCOL} is {options.protocol}", f"remove the step, or {http}"
+            )
     if options.settings.affinity is not None:
         path = f"metadata.annotations[{PROXY}].affinity"
-        raise SpecError(path, f"a cookie needs HTTP, and {PROTOCOL} is {options.protocol}", advice)
+        raise SpecError(path, f"a cookie needs HTTP, and {PROTOCOL} is {options.protocol}", f"remove it, or {http}")
 
 
 def _check_pods(pods: Mapping[str, Any], port: str | None, claims: Claims) -> None:

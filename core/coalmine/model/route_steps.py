@@ -3,7 +3,8 @@
 PURE. Words and meaning are Argo Rollouts', with Istio (trafficrouting/istio/istio.go): the entries of a ``match``
 are alternatives, what stands within one must all hold; a step without ``match`` takes its route
 away; a step that names a route again replaces it; a name must stand in ``trafficRouting.managedRoutes``, whose
-order is the order in which routes are tried. An abort and the end of the steps take all of them away.
+order is the order in which routes are tried. All of them end with an abort, a full promotion, or the weight of 100 %
+behind the last step: until that is granted, those of the last step stay.
 
 Otherwise than there, an empty ``match`` is refused: in Istio it would send every request to the canary. And a request
 that the canary answers itself is not mirrored to it.
@@ -11,6 +12,7 @@ that the canary answers itself is not mirrored to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,13 +72,28 @@ class InForce:
         headers, mirrors = [route.name for route in self.headers], [route.name for route in self.mirrors]
         return tuple(dict.fromkeys(headers + mirrors))
 
-    @property
-    def load(self) -> Weight:
-        """The largest share of the requests that is copied: as many pods as it takes must be there."""
-        return max((mirror.share for mirror in self.mirrors), default=Weight.ZERO)
+    def pods(self, weight: Weight, replicas: int) -> int:
+        """Canary pods of `replicas` that these routes need beside `weight`: for its requests and the copies, and one
+        where a route leads to it."""
+        if not self:
+            return 0
+        load = self._load(weight) if self.mirrors else 0
+        return max(-(-replicas * load // _WHOLE), min(1, replicas))
+
+    def within(self, weight: Weight, replicas: int, ready: int, overload: float) -> bool:
+        """Whether `ready` of `replicas` pods carry `weight` and the copies, each at most `overload` times an
+        equal part of all requests."""
+        return replicas * self._load(weight) <= overload * ready * _WHOLE
+
+    def _load(self, weight: Weight) -> int:
+        """What the canary gets, in parts of `_WHOLE`: w + (1 - w) * m, as what it answers is not copied to it."""
+        mirrored = max((mirror.share.hundredths for mirror in self.mirrors), default=0)
+        return weight.hundredths * 10_000 + (10_000 - weight.hundredths) * mirrored
 
 
 NO_ROUTES: Final = InForce()
+#: All requests, in hundredths of a percent of hundredths of a percent: products of two weights are exact.
+_WHOLE: Final = 10_000 * 10_000
 
 
 def in_force(steps: Sequence[object], managed: tuple[str, ...]) -> InForce:
@@ -95,6 +112,9 @@ def in_force(steps: Sequence[object], managed: tuple[str, ...]) -> InForce:
 # --- Reading them -----------------------------------------------------------------------------------
 
 
+#: A route's name goes into statuses, events, logs and documents. It is as long as a label's value, and of the same
+#: characters: users write DNS labels.
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
 _MATCH_ADVICE: Final = "write one of {exact: TEXT}, {prefix: TEXT} and {regex: EXPRESSION}"
 
 
@@ -153,8 +173,9 @@ def read_mirror_route(raw: Any, path: str) -> SetMirrorRoute:
 
 def _route_name(raw: Any, path: str) -> str:
     name = spec.name(raw, path)
-    if len(name) > MAX_TEXT:
-        raise SpecError(path, f"{len(name)} characters are too many", f"write at most {MAX_TEXT}")
+    if not _NAME.fullmatch(name):
+        advice = "write at most 63 letters, digits, dots, - and _, for example insiders"
+        raise SpecError(path, f"{shown(name)} is not the name of a route", advice)
     return name
 
 

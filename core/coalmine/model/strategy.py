@@ -99,9 +99,13 @@ class Strategy:
     @property
     def identity(self) -> str:
         """Stands for the steps: an attempt that follows other ones must start again."""
-        text = "; ".join(str(step) for step in self.steps)
-        if self.managed_routes:
-            text += f"; managedRoutes {' '.join(self.managed_routes)}"
+        routes = [step for step in self.steps if isinstance(step, SetHeaderRoute | SetMirrorRoute)]
+        # a route's text for people leaves out what tells some routes apart; the others' text stays as it
+        # was, as it stands in the status of rollouts that are under way
+        text = "; ".join(repr(step) if step in routes else str(step) for step in self.steps)
+        used = {step.name for step in routes}
+        if used:
+            text += f"; managedRoutes {' '.join(name for name in self.managed_routes if name in used)}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def weight_at(self, index: int) -> Weight:
@@ -118,8 +122,11 @@ class Strategy:
         return Weight.ZERO
 
     def routes_at(self, index: int) -> InForce:
-        """The routes in force at step `index`: what the steps up to it have set. Behind the last, none."""
-        if not self.managed_routes or not 0 <= index < len(self.steps):
+        """The routes in force at step `index`: what the steps up to it have set.
+
+        Behind the last step those of the last one stay until 100 % is granted, which ends them all.
+        """
+        if not self.managed_routes or index < 0:
             return NO_ROUTES
         return in_force(self.steps[: index + 1], self.managed_routes)
 
@@ -129,9 +136,8 @@ class Strategy:
         return max(self.weight_at(index).of(replicas), self.pods_for_routes_at(index, replicas))
 
     def pods_for_routes_at(self, index: int, replicas: int) -> int:
-        """Those of them that its routes alone need."""
-        routes = self.routes_at(index)
-        return max(routes.load.of(replicas), min(1, replicas) if routes else 0)
+        """Those that it needs for its routes' sake; 0 without any."""
+        return self.routes_at(index).pods(self.weight_at(index), replicas)
 
 
 _FIELDS: Final = (

@@ -49,6 +49,12 @@ SCHEMA: Final = 2
 #: A version is part of a cookie; the pod-template-hash is ten characters.
 _VERSION: Final = re.compile(r"[0-9A-Za-z_-]{0,64}")
 
+
+def version_of(label: str) -> str:
+    """An arm's version from a label's value, which may have more characters; empty when it cannot be one."""
+    return label if _VERSION.fullmatch(label) else ""
+
+
 STABLE: Final = "stable"
 CONTROL: Final = "control"
 CANARY: Final = "canary"

@@ -5,6 +5,7 @@ Its own module, as a sidecar, which is given JSON, need not load the parser (hal
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import yaml
@@ -13,6 +14,9 @@ from coalmine.model.errors import SpecError, shown
 
 #: An annotation is written by hand: 64 KiB is far beyond any, and bounds the YAML parser.
 MAX_TEXT: Final = 64 * 1024
+#: Halves of characters, which JSON's escapes can spell. No text may have one: it has no UTF-8, in which every text is
+#: hashed, stored and sent.
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 #: Digits of a number: beyond it Python's own conversions give up with errors of their own.
 _MAX_SCALAR: Final = 40
 
@@ -39,6 +43,13 @@ class _Loader(yaml.SafeLoader):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
         return super().compose_node(parent, index)
+
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if _SURROGATES.search(event.value):
+            problem = "there is half a character: write the character itself rather than its escapes \\uD800 to \\uDFFF"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_scalar_node(anchor)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from coalmine.model.proxy_settings import DEFAULTS, ProxySettings
 from coalmine.model.rollout import Promotion, Status, Wish, Wishes
+from coalmine.model.route_steps import InForce
 from coalmine.model.strategy import Strategy, parse_strategy
 from coalmine.model.weights import Weight
 from coalmine.model.wire import CANARY, SCHEMA, Injection, Routing
@@ -345,6 +346,9 @@ class World:
                     raise Violation("requests are sent to an aborted canary")
                 if arm.name == CANARY and (routing.routes or routing.mirrors) and not arm.endpoints:
                     raise Violation("a route leads to an arm without a pod")
+            names = InForce(routing.routes, routing.mirrors).names
+            if names != decision.status.routes:
+                raise Violation(f"the sidecar of {uid} is told {names}, and the status says {decision.status.routes}")
             if (routing.routes or routing.mirrors) and self.failed == self.template:
                 raise Violation("routes lead to an aborted canary")
 

@@ -23,9 +23,12 @@ from coalmine.kube.resources import (
 from coalmine.kube.verbs import ApiError
 from coalmine.model import names
 from coalmine.model.fingerprint import fingerprint
+from coalmine_controller.decision import Decision
 from coalmine_controller.keys import SigningKey
 from coalmine_controller.loop import Controller, Surroundings
 from coalmine_controller.metrics import Metrics
+from coalmine_controller.observed import Observed
+from coalmine_controller.plan import plan
 
 OURS = (names.HOLD, names.FAILED, names.HANDOVER)
 
@@ -319,18 +322,46 @@ def test_a_rollout_that_somebody_deletes_comes_back() -> None:
     story(tell)
 
 
-def test_a_bug_takes_the_process_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        stage = Stage()
+def test_a_fault_about_one_deployment_is_counted_and_no_other_one_suffers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def partly_broken(observed: Observed, moment: float) -> Decision:
+        if observed.deployment.name == "broken":
+            raise ZeroDivisionError("its data are bad")
+        return plan(observed, moment)
 
-        def broken(*_: Any) -> None:
-            raise ZeroDivisionError
-
-        monkeypatch.setattr("coalmine_controller.loop.plan", broken)
-        stage.cluster.put(DEPLOYMENTS, idle())
+    async def tell(stage: Stage) -> None:
+        monkeypatch.setattr("coalmine_controller.loop.plan", partly_broken)
+        broken = idle()
+        broken["metadata"] |= {"name": "broken", "uid": "broken-uid"}
+        stage.cluster.put(DEPLOYMENTS, broken)
         stage.begin()
-        with pytest.raises(ExceptionGroup) as caught:
-            await stage.task
-        assert caught.group_contains(ZeroDivisionError)
+        await asyncio.sleep(60)
+        errors = stage.metrics.registry.get_sample_value("coalmine_controller_reconcile_errors_total")
+        assert errors is not None
+        assert 8 <= errors <= 15, "it is tried again, with backoff"
+        assert "default/broken: a fault of the controller" in caplog.text
+        assert "ZeroDivisionError: its data are bad" in caplog.text
+        stage.cluster.put(DEPLOYMENTS, idle())
+        stage.cluster.put(REPLICA_SETS, stable_set())
+        await asyncio.sleep(10)
+        assert stage.status()["phase"] == "Healthy"
 
-    run(main())
+    story(tell)
+
+
+def test_a_strategy_that_has_no_utf8_stops_nobody_else() -> None:
+    async def tell(stage: Stage) -> None:
+        bad = held(r'{"trafficRouting": {"managedRoutes": [{"name": "\ud800"}]}, "steps": [{"pause": {}}]}')
+        bad["metadata"] |= {"name": "bad", "uid": "bad-uid"}
+        stage.cluster.put(DEPLOYMENTS, bad)
+        stage.cluster.put(DEPLOYMENTS, idle())
+        stage.cluster.put(REPLICA_SETS, stable_set())
+        stage.begin()
+        await asyncio.sleep(60)
+        assert stage.status()["phase"] == "Healthy"
+        found = stage.cluster.stored(ROLLOUTS, "default", "bad")
+        assert found is not None
+        assert "half a character" in found["status"]["message"]
+
+    story(tell)

@@ -8,12 +8,14 @@ import pytest
 from simulation import World
 
 from coalmine.model import wire
+from coalmine.model.errors import SpecError
 from coalmine.model.proxy_settings import DEFAULTS, parse_settings
 from coalmine.model.reasons import Reason
 from coalmine.model.rollout import Condition, Phase
 from coalmine.model.strategy import parse_strategy
 from coalmine.model.weights import Weight
 from coalmine_controller.observed import Run
+from coalmine_controller.plan import plan
 
 HEADER = """
 trafficRouting: {managedRoutes: [{name: insiders}, {name: reads}]}
@@ -110,7 +112,7 @@ def test_whatever_ends_the_canary_takes_its_routes_away(step: int, end: str) -> 
         world.set_template({"back": "v1", "v3": "v3"}[end])
     world.look()
     assert routings(world) == {((), ())}, "at once"
-    assert world.status.routes in ((), ("insiders",) if end == "v3" else ())
+    assert world.status.routes == ()
 
 
 def test_pods_of_a_route_stay_until_every_sidecar_has_let_go_of_it() -> None:
@@ -131,13 +133,108 @@ def test_pods_of_a_route_stay_until_every_sidecar_has_let_go_of_it() -> None:
 def test_copies_are_not_sent_to_fewer_pods_than_they_need() -> None:
     world = started()
     to_step(world, 4)
-    lost = world.pods[canary(world)[0]]
-    lost.healthy = False
-    world.look()
-    assert routings(world) == {((INSIDERS,), ())}
-    lost.healthy = True
+    # a fifth and half of the rest are three of five; two pods carry them, at 1.5 equal parts each, one does not
+    for uid, told in zip(canary(world)[:2], ((READS,), ()), strict=True):
+        world.pods[uid].healthy = False
+        world.look()
+        assert routings(world) == {((INSIDERS,), told)}
+    assert world.status.routes == ("insiders",)
+    world.heal()
     world.look()
     assert routings(world) == {((INSIDERS,), (READS,))}
+
+
+COPIES = """
+trafficRouting: {managedRoutes: [{name: reads}]}
+steps:
+- setMirrorRoute: {name: reads, percentage: PERCENT, match: [{}]}
+- pause: {}
+analysis: {templates: [{templateName: t}]}
+"""
+
+
+def copying(replicas: int, percent: int) -> World:
+    world = World.started(replicas=replicas, strategy=parse_strategy(COPIES.replace("PERCENT", str(percent))))
+    world.set_template("v2")
+    return world
+
+
+def test_a_route_that_nobody_is_told_is_not_reached() -> None:
+    world = copying(4, 50)
+    for _ in range(3):
+        world.look()
+    assert len(canary(world)) == 2
+    world.pods[canary(world)[0]].healthy = True  # half of the requests are too much for one pod of four
+    for _ in range(3):
+        world.look()
+    assert routings(world) == {((), ())}
+    assert (world.status.routes, world.status.step, world.status.analysis_run) == ((), 0, "")
+    assert world.status.reason == Reason.WAITING_FOR_CANARY
+    world.settle(5)
+    assert {len(mirrors) for _, mirrors in routings(world)} == {1}
+    assert (world.status.routes, world.status.step) == (("reads",), 1)
+    assert world.status.analysis_run
+
+
+@pytest.mark.parametrize(("lost", "routes"), [(1, ("reads",)), (6, ("reads",)), (7, ())])
+def test_a_small_loss_of_canary_pods_does_not_end_the_copies(lost: int, routes: tuple[str, ...]) -> None:
+    world = copying(20, 100)
+    world.settle(20)
+    assert len(canary(world)) == 20
+    for uid in canary(world)[:lost]:
+        world.pods[uid].healthy = False
+    world.look()
+    assert world.status.routes == routes
+    assert {len(mirrors) for _, mirrors in routings(world)} == {len(routes)}
+
+
+LAST = """
+trafficRouting: {managedRoutes: [{name: insiders}]}
+steps:
+- setWeight: 10
+- setHeaderRoute: {name: insiders, match: [{headerName: X-Group, headerValue: {exact: insiders}}]}
+"""
+
+
+def test_routes_stay_from_the_last_step_until_100_percent() -> None:
+    world = World.started(strategy=parse_strategy(LAST))
+    world.set_template("v2")
+    while world.status.step < 2 or world.status.canary is None:
+        world.heal()
+        world.look()
+    world.broken.add("v2")  # the others come up, but not yet
+    world.settle(60)
+    assert (world.status.step, world.status.actual_weight, len(canary(world))) == (2, Weight(1000), 5)
+    assert routings(world) == {((INSIDERS,), ())}
+    assert world.status.routes == ("insiders",)
+    world.broken.clear()
+    for _ in range(50):
+        world.settle(1)
+        told = {
+            (p.routing.routes, p.routing.arms[-1].share) for p in world.pods.values() if p.routing and p.routing.arms
+        }
+        assert told <= {((INSIDERS,), Weight(1000)), ((), Weight.FULL)}, "routes end with the grant of 100 %"
+    assert (world.stable, world.status.routes) == ("v2", ())
+
+
+def test_a_strategy_that_became_invalid_has_no_routes_in_its_status() -> None:
+    world = started()
+    to_step(world, 1)
+    observed = world.observe(live=True)
+    bad = replace(observed.deployment, strategy=SpecError("steps", "are bad", "write better ones"))
+    decision = plan(replace(observed, deployment=bad), world.now)
+    assert decision.status.routes == ()
+    assert not any(r.routes or r.mirrors for r in decision.routes.values())
+
+
+def test_a_hash_that_is_no_version_is_left_out_of_the_arms() -> None:
+    world = started()
+    to_step(world, 4)
+    observed = world.observe(live=True)
+    sets = tuple(replace(r, hash="v1.2") if r.hidden else r for r in observed.replica_sets)
+    decision = plan(replace(observed, replica_sets=sets), world.now)
+    versions = {arm.name: arm.version for r in decision.routes.values() for arm in r.arms}
+    assert versions == {"stable": "hv1", "control": "hv1", "canary": ""}
 
 
 def test_it_is_derived_from_the_step_whoever_looks() -> None:

@@ -146,6 +146,41 @@ def test_pods_for_what_the_routes_send(steps: tuple[dict[str, Any], ...], pods: 
     assert strategy.pods_at(0, 0) == 0
 
 
+def test_pods_for_requests_and_their_copies() -> None:
+    strategy = strategy_of(
+        {"setWeight": 20}, mirror("a", percentage=20), {"setWeight": 50}, {"setMirrorRoute": {"name": "a"}}
+    )
+    # 0.2 + 0.8 * 0.2 = 0.36 of ten; 0.5 + 0.5 * 0.2 = 0.6
+    assert [strategy.pods_at(i, 10) for i in range(5)] == [2, 4, 6, 5, 10]
+
+
+def test_routes_of_the_last_step_stay_until_a_weight_ends_them() -> None:
+    strategy = strategy_of(header("a"), {"setWeight": 20})
+    assert [strategy.routes_at(i).names for i in (0, 1, 2, 3)] == [("a",)] * 4
+    assert strategy.routes_at(-1) == InForce()
+
+
+def test_routes_that_differ_have_two_identities_and_names_that_nobody_uses_none() -> None:
+    method = strategy_of(mirror("a", {"method": {"exact": "GET"}}))
+    header_of_that_name = strategy_of(mirror("a", {"headers": {"method": {"exact": "GET"}}}))
+    assert method.identity != header_of_that_name.identity
+    both = (header("a"), header("b"))
+    assert strategy_of(*both, managed=("a", "b")).identity == strategy_of(*both, managed=("a", "c", "b")).identity
+    assert strategy_of(*both, managed=("a", "b")).identity != strategy_of(*both, managed=("b", "a")).identity
+    plain = parse_strategy("steps: [setWeight: 20, pause: {duration: 30s}]")
+    unused = "{trafficRouting: {managedRoutes: [{name: a}]}, steps: [setWeight: 20, pause: {duration: 30s}]}"
+    assert parse_strategy(unused).identity == plain.identity
+
+
+@pytest.mark.parametrize("name", [r"\ud800", r"\ud83d\ude00", r"a\udfff"])
+@pytest.mark.parametrize("text", ['{"steps": [{"pause": {"duration": "%s"}}]}', '{"%s": 1}', 'steps: ["%s"]'])
+def test_half_a_character_is_refused_wherever_it_stands(name: str, text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_strategy(text % name)
+    assert "half a character" in caught.value.problem
+    str(caught.value).encode()
+
+
 def test_other_routes_are_another_strategy_and_old_ones_are_what_they_were() -> None:
     plain = parse_strategy("steps: [setWeight: 20, pause: {duration: 30s}]")
     # the identity stands in the status of rollouts that are under way: an upgrade must not start them again
@@ -153,7 +188,6 @@ def test_other_routes_are_another_strategy_and_old_ones_are_what_they_were() -> 
     several = [
         plain,
         strategy_of(header("a")),
-        strategy_of(header("a"), managed=("a",)),
         strategy_of(header("a", "2")),
         strategy_of(mirror("a")),
         strategy_of(mirror("a", percentage=5)),
@@ -207,7 +241,21 @@ REFUSED: dict[str, tuple[Any, str, str, str]] = {
         "a list",
     ),
     "no name": ([{"setHeaderRoute": {}}], "steps[0].setHeaderRoute.name", "there is no name", "write a name"),
-    "a long name": ([header("a" * 257)], "steps[0].setHeaderRoute.name", "too many", "256"),
+    "a long name": ([header("a" * 64)], "steps[0].setHeaderRoute.name", "not the name of a route", "63"),
+    "a name with a space": ([header("a b")], "steps[0].setHeaderRoute.name", "not the name of a route", "letters"),
+    "a name that nobody types": ([header("\u00e9")], "steps[0].setHeaderRoute.name", "not the name of a route", ""),
+    "a managed name with a line": (
+        {"trafficRouting": {"managedRoutes": [{"name": "a\n"}]}},
+        "trafficRouting.managedRoutes[0].name",
+        "not the name of a route",
+        "letters",
+    ),
+    "an expression that is too much work": (
+        [{"setHeaderRoute": {"name": "a", "match": [{"headerName": "x", "headerValue": {"regex": ".*a.{1,900}x"}}]}}],
+        f"{_VALUE}.regex",
+        "is too much work: 2707 instructions",
+        "shorter repetitions",
+    ),
     "no header": (
         [{"setHeaderRoute": {"name": "a", "match": [{"headerValue": {"exact": "1"}}]}}],
         "steps[0].setHeaderRoute.match[0].headerName",

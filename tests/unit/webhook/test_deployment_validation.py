@@ -69,7 +69,8 @@ REFUSED = {
     "routes over TCP": (
         merge(note(names.CANARY, ROUTED), note(names.PROTOCOL, "tcp")),
         "BadAnnotation",
-        f"{CANARY}.steps[0]: routes need HTTP, and coalmine.dev/protocol is tcp",
+        f"{CANARY}.steps[0]: routes need HTTP, and coalmine.dev/protocol is tcp; "
+        'remove the step, or write "http" in the annotation coalmine.dev/protocol',
     ),
     "affinity over TCP": (
         merge(note(names.PROXY, "affinity: {}"), note(names.PROTOCOL, "tcp")),

@@ -191,6 +191,22 @@ def test_options_that_were_never_accepted_do_not_stop_a_pod(injected, bad):
     assert sidecar_of(injected(pod(), replica_set(**bad))) == sidecar_of(injected(pod(), replica_set()))
 
 
+GOOD = {"port": "web", "protocol": "tcp", "local_paths": "/a,/b", "proxy": "{workers: 2}"}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "bad"), [("protocol", "smoke"), ("local_paths", "metrics"), ("proxy", "workers: many")]
+)
+def test_an_option_that_was_never_accepted_costs_only_itself(injected, annotation, bad):
+    without = {key: text for key, text in GOOD.items() if key != annotation}
+    ports = [dict(WEB), {"name": "http", "containerPort": 1}]
+
+    def sidecar(options):
+        return sidecar_of(injected(pod([{"name": "app", "image": "a", "ports": ports}]), replica_set(**options)))
+
+    assert sidecar({**GOOD, annotation: bad}) == sidecar(without) != sidecar({"port": "web"})
+
+
 @pytest.mark.parametrize("text", ["", "{}", "{affinity: {}, pin: false}"])
 def test_settings_that_are_not_for_the_pod_leave_it_as_it_is(injected, text):
     assert injected(pod(), replica_set(proxy=text)) == injected(pod(), replica_set())
