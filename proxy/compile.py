@@ -40,6 +40,7 @@ MODULES = (
     "pool",
     "request",
     "routing",
+    "seeker",
     "service",
     "split",
     "stats",
@@ -49,7 +50,7 @@ MODULES = (
 
 
 def compile_into(folder: Path) -> None:
-    """Make `folder` anew, if it is ours. Raises CalledProcessError when mypyc or the C compiler fails, FileExistsError."""
+    """Make `folder` anew. Raises FileExistsError when it is not ours, CalledProcessError when it cannot be compiled."""
     if folder.exists() and not (folder / MARK).exists():
         raise FileExistsError(f"{folder} is there and was not made by this program: name another folder")
     shutil.rmtree(folder, ignore_errors=True)

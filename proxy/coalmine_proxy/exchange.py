@@ -22,18 +22,17 @@ from coalmine_proxy.answer import Response
 from coalmine_proxy.framing import ChunkedReader, LengthReader, chunk, last_chunk
 from coalmine_proxy.head import CRLF
 from coalmine_proxy.request import CHUNKED, IDEMPOTENT, Request
+from coalmine_proxy.seeker import Seeker
 from coalmine_proxy.stats import ABORTED, CONNECT, INVALID, NO_ENDPOINT, RESET, TIMEOUT
 from coalmine_proxy.tunnel import open_tunnel
-from coalmine_proxy.upstream import Asker, Upstream
+from coalmine_proxy.upstream import Upstream
 from coalmine_proxy.wheel import NEVER
 
 if TYPE_CHECKING:
     from coalmine_proxy.downstream import Downstream
     from coalmine_proxy.mirror import Copy
     from coalmine_proxy.pool import Peer
-    from coalmine_proxy.routing import Arm
     from coalmine_proxy.service import Service
-    from coalmine_proxy.stats import Tally
 
 _ANY: Final = float("-inf")
 
@@ -47,11 +46,10 @@ _SENTENCES: Final = {
 }
 
 
-class Exchange(Asker):
+class Exchange(Seeker):
     """A request that is being answered. `reader` is None once the request's body has been read."""
 
     __slots__ = (
-        "_arm",
         "_chunked",
         "_close",
         "_cookie",
@@ -59,17 +57,11 @@ class Exchange(Asker):
         "_full",
         "_mirror",
         "_outgoing",
-        "_outside",
         "_over",
-        "_peer",
         "_repeatable",
         "_reused",
-        "_service",
-        "_shunned",
         "_started",
         "_status",
-        "_tried",
-        "_tries",
         "answered",
         "client",
         "reader",
@@ -80,12 +72,12 @@ class Exchange(Asker):
     )
 
     def __init__(self, service: Service, client: Downstream, request: Request) -> None:
-        super().__init__(request.method)
-        self._service = service
+        arm, outside, cookie = service.table.route(request)
+        super().__init__(service, request.method, arm, outside)
         self.client = client
         self.request = request
         self._started = service.clock()
-        self._arm, self._outside, self._cookie = service.table.route(request)
+        self._cookie = cookie
         self.upstream: Upstream | None = None
         self.reader: LengthReader | ChunkedReader | None = None
         self.answered = False
@@ -93,11 +85,6 @@ class Exchange(Asker):
         self.sent = 0
         self.received = 0
         self._outgoing = b""
-        self._peer: Peer[Upstream] | None = None
-        self._tried: tuple[Peer[Upstream], ...] = ()
-        self._tries = 0
-        #: Asked last if at all: its connection has just died.
-        self._shunned: tuple[Peer[Upstream], ...] = ()
         self._fresh = False
         #: The application does not read what is sent to it.
         self._full = False
@@ -184,27 +171,15 @@ class Exchange(Asker):
     def _go(self) -> None:
         """Find an endpoint and a connection to it."""
         service = self._service
-        now = service.wheel.now
-        while True:
-            arm = self._arm
-            if self._tries < service.limits.tries:
-                peer = arm.choose(service.random, self._tried + self._shunned, now)
-                if peer is None and self._shunned:
-                    peer = arm.choose(service.random, self._tried, now)
-                if peer is not None:
-                    break
-            if not arm.peers:
-                self._tally(arm).failures[NO_ENDPOINT] += 1
-            other = service.table.instead(arm)
-            # A request that was sent to one version asks about that one: another's answer would hide that it fails.
-            if other is None or (self._outside and arm.peers):
-                self._fail_client(CONNECT if arm.peers else NO_ENDPOINT)
-                return
-            self._tries = 0
-            self._move(other)
-        if self._peer is not None:
-            service.stats.retries += 1
-        self._peer = peer
+        before = self._arm
+        peer = self._seek()
+        arm = self._arm
+        if arm is not before:
+            before.stats.in_flight -= 1
+            arm.stats.in_flight += 1
+        if peer is None:
+            self._fail_client(CONNECT if arm.peers else NO_ENDPOINT)
+            return
         upstream: Upstream | None = None
         if not self._fresh:
             if self._repeatable:
@@ -219,12 +194,6 @@ class Exchange(Asker):
             self._reused = True
             self._attach(upstream)
 
-    def _move(self, arm: Arm) -> None:
-        """Another arm answers for this request."""
-        self._arm.stats.in_flight -= 1
-        arm.stats.in_flight += 1
-        self._arm = arm
-
     def connected(self, upstream: Upstream) -> None:
         """A new connection is open."""
         if self._over:
@@ -238,9 +207,7 @@ class Exchange(Asker):
         if self._over:
             return
         self._charge(CONNECT)
-        self._tried += (peer,)
-        self._tries += 1
-        self._again()
+        self._again(peer, last=False)
 
     def exhausted(self) -> None:
         """This pod has no file descriptor or port left for a connection: no version's fault."""
@@ -248,9 +215,16 @@ class Exchange(Asker):
             self._service.stats.exhausted += 1
             self._fail_client(NO_ENDPOINT)
 
-    def _again(self) -> None:
-        """Another attempt, under the configuration that holds now."""
-        self._move(self._service.table.again(self._arm))
+    def _again(self, peer: Peer[Upstream], last: bool) -> None:
+        """Another attempt, without `peer`, or asking it last."""
+        before = self._arm
+        if last:
+            self._shunned = (peer,)
+            self._arm = self._service.table.again(before)
+        else:
+            self._turn_down(peer)
+        before.stats.in_flight -= 1
+        self._arm.stats.in_flight += 1
         self._go()
 
     def _attach(self, upstream: Upstream) -> None:
@@ -358,7 +332,7 @@ class Exchange(Asker):
         arm = self._arm
         now = self._service.clock()
         milliseconds = (now - self._started) * 1000.0
-        self._tally(arm).answered(self._status, milliseconds)
+        self._tally().answered(self._status, milliseconds)
         arm.succeeded(upstream.peer)
         if self._service.observer is not None:
             self._service.observer.answered(self, arm, upstream.peer, self._status, milliseconds)
@@ -380,7 +354,7 @@ class Exchange(Asker):
             self.failed(INVALID)
             return
         arm = self._arm
-        self._tally(arm).codes[101] += 1
+        self._tally().codes[101] += 1
         arm.succeeded(upstream.peer)
         service = self._service
         service.stats.upgraded += 1
@@ -407,9 +381,7 @@ class Exchange(Asker):
         self._charge(cause)
         if cause == RESET and self._reused and self._repeatable and not started and not self._fresh:
             self._fresh = True
-            # A process that dies may accept for a moment what it will never read: rather another endpoint.
-            self._shunned = (upstream.peer,)
-            self._again()
+            self._again(upstream.peer, last=True)
             return
         self._fail_client(cause)
 
@@ -447,19 +419,11 @@ class Exchange(Asker):
         self.client.done(close, whole)
 
     def _charge(self, cause: int) -> None:
-        """An attempt failed, or its client left: count it where it happened."""
-        arm = self._arm
-        self._tally(arm).failures[cause] += 1
-        service = self._service
-        peer = self._peer
-        if peer is not None and cause != ABORTED and arm.failed(peer, service.wheel.now):
-            service.stats.ejections += 1
-        if service.observer is not None:
-            service.observer.failed(self, arm, peer, cause)
-
-    def _tally(self, arm: Arm) -> Tally:
-        """Where this request is counted."""
-        return arm.stats.outside if self._outside else arm.stats.shared
+        """An attempt failed, or its client left."""
+        super()._charge(cause)
+        observer = self._service.observer
+        if observer is not None:
+            observer.failed(self, self._arm, self._peer, cause)
 
     def _end(self) -> None:
         """No call changes anything after this one."""

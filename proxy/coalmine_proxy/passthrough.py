@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from coalmine_proxy.stats import ABORTED, CONNECT, HTTP2, NO_ENDPOINT, TLS
+from coalmine_proxy.seeker import Seeker
+from coalmine_proxy.stats import ABORTED, CONNECT, HTTP2, TLS
 from coalmine_proxy.tunnel import open_tunnel
-from coalmine_proxy.upstream import Asker, Upstream
+from coalmine_proxy.upstream import Upstream
 
 if TYPE_CHECKING:
     from coalmine_proxy.downstream import Downstream
@@ -41,41 +42,24 @@ def undecided(data: bytes) -> bool:
     return _PREFACE.startswith(data) or _HELLO_BEGINS.fullmatch(data) is not None
 
 
-class Passthrough(Asker):
+class Passthrough(Seeker):
     """A connection on its way to becoming a tunnel."""
 
-    __slots__ = ("_arm", "_client", "_over", "_protocol", "_service", "_tried", "_tries")
+    __slots__ = ("_client", "_over", "_protocol")
 
     def __init__(self, service: Service, client: Downstream, protocol: str) -> None:
-        super().__init__(b"")
-        self._service = service
+        super().__init__(service, b"", service.table.connection(), outside=False)
         self._client = client
         self._protocol = protocol
-        self._arm = service.table.connection()
-        self._tried: tuple[Peer[Upstream], ...] = ()
-        self._tries = 0
         self._over = False
 
     def start(self) -> None:
         """Find an endpoint and open a connection to it."""
-        service = self._service
-        while True:
-            arm = self._arm
-            if self._tries < service.limits.tries:
-                peer = arm.choose(service.random, self._tried, service.wheel.now)
-                if peer is not None:
-                    break
-            if not arm.peers:
-                arm.stats.shared.failures[NO_ENDPOINT] += 1
-            other = service.table.instead(arm)
-            if other is None:
-                self._give_up()
-                return
-            self._tries = 0
-            self._arm = other
-        if self._tries or self._tried:
-            service.stats.retries += 1
-        service.connector.open(self, peer)
+        peer = self._seek()
+        if peer is None:
+            self._give_up()
+        else:
+            self._service.connector.open(self, peer)
 
     def connected(self, upstream: Upstream) -> None:
         """A new connection is open."""
@@ -94,13 +78,8 @@ class Passthrough(Asker):
         """No connection to `peer`, or it was not the pod that it should be."""
         if self._over:
             return
-        service = self._service
-        self._arm.stats.shared.failures[CONNECT] += 1
-        if self._arm.failed(peer, service.wheel.now):
-            service.stats.ejections += 1
-        self._tried += (peer,)
-        self._tries += 1
-        self._arm = service.table.again(self._arm)
+        self._charge(CONNECT)
+        self._turn_down(peer)
         self.start()
 
     def exhausted(self) -> None:
@@ -113,7 +92,7 @@ class Passthrough(Asker):
         """The client went away."""
         if not self._over:
             self._over = True
-            self._arm.stats.shared.failures[ABORTED] += 1
+            self._charge(ABORTED)
 
     def _give_up(self) -> None:
         """There is no way to say why in a protocol that we do not speak."""
