@@ -12,10 +12,10 @@ from typing import Final, cast
 
 from coalmine.model import names, wire
 from coalmine_proxy.admin import TEXT, Admin, Later, Reply
-from coalmine_proxy.framing import ChunkedReader, LengthReader
+from coalmine_proxy.framing import CHUNKED, ChunkedReader, LengthReader
 from coalmine_proxy.head import CRLF, END, Malformed
 from coalmine_proxy.limits import Limits
-from coalmine_proxy.request import CHUNKED, Request, parse_request
+from coalmine_proxy.request import Request, parse_request
 from coalmine_proxy.service import Service
 
 _REASONS: Final = {

@@ -12,14 +12,11 @@ import re
 from typing import Final
 
 from coalmine_proxy import head
+from coalmine_proxy.framing import CHUNKED, UNTIL_CLOSE
 from coalmine_proxy.head import CRLF, KINDS, Malformed, kind_of, length_of, tokens, value_of, without
 from coalmine_proxy.limits import Limits
 
 _START: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
-
-# How the body of an answer ends. A number of bytes of 0 or more is itself.
-CHUNKED: Final = -1
-UNTIL_CLOSE: Final = -2
 
 #: Status lines of HTTP/1.1 that were understood, with their status. Bounded as `head.KINDS` is.
 _STARTS: Final[dict[bytes, int]] = {}

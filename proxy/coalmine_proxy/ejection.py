@@ -32,13 +32,11 @@ class Outliers:
     look at the endpoints one by one.
     """
 
-    __slots__ = ("count", "rule", "until")
+    __slots__ = ("rule", "until")
 
     def __init__(self, rule: wire.Ejection | None) -> None:
         self.rule = rule
         self.until = 0.0
-        #: How often an endpoint was left out, ever.
-        self.count = 0
 
     def use(self, rule: wire.Ejection | None) -> None:
         """Another configuration. Without a rule everybody is back at once."""
@@ -65,5 +63,4 @@ class Outliers:
         peer.ejected_until = now + rule.seconds * peer.ejections
         peer.failures = 0
         self.until = max(self.until, peer.ejected_until)
-        self.count += 1
         return True

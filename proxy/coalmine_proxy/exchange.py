@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from coalmine_proxy.answer import Response
-from coalmine_proxy.framing import ChunkedReader, LengthReader, chunk, last_chunk
+from coalmine_proxy.framing import CHUNKED, ChunkedReader, LengthReader, chunk, last_chunk
 from coalmine_proxy.head import CRLF
-from coalmine_proxy.request import CHUNKED, IDEMPOTENT, Request
+from coalmine_proxy.request import IDEMPOTENT, Request
 from coalmine_proxy.seeker import Seeker
 from coalmine_proxy.stats import ABORTED, CONNECT, INVALID, NO_ENDPOINT, RESET, TIMEOUT
 from coalmine_proxy.tunnel import open_tunnel
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from coalmine_proxy.mirror import Copy
     from coalmine_proxy.pool import Peer
     from coalmine_proxy.service import Service
-
-_ANY: Final = float("-inf")
 
 #: What the client is told when no version's answer can be had, by cause.
 _SENTENCES: Final = {
@@ -183,7 +181,7 @@ class Exchange(Seeker):
         upstream: Upstream | None = None
         if not self._fresh:
             if self._repeatable:
-                upstream = service.pool.take(peer, _ANY)
+                upstream = service.pool.take(peer)
             else:
                 recent = service.clock() - service.limits.recent
                 while (upstream := service.pool.take(peer, recent)) is not None and not upstream.silent():

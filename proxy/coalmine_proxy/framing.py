@@ -13,6 +13,10 @@ from typing import Final
 from coalmine_proxy.head import CRLF, FORBIDDEN, PLAIN, Malformed, kind_of
 from coalmine_proxy.limits import Limits
 
+# How a body ends that is not of a known number of bytes (0 or more, which is itself).
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
+
 #: 15 digits stay below 2^63 whatever reads them.
 _SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from coalmine.model.names import VERSION_HEADER
+
 CRLF: Final = b"\r\n"
 END: Final = b"\r\n\r\n"
 
@@ -69,7 +71,7 @@ _SPECIAL: Final = {
     b"x-forwarded-host": FORWARDED_HOST,
     b"forwarded": FORWARDED,
     b"x-real-ip": FORWARDED,
-    b"coalmine-version": PIN,
+    VERSION_HEADER.encode(): PIN,
     b"cookie": COOKIE,
 }
 

@@ -7,7 +7,7 @@ use up what requests need, there are only so many at once, and what is too large
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from coalmine_proxy.answer import Response
 from coalmine_proxy.request import Request
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from coalmine_proxy.routing import Arm
     from coalmine_proxy.service import Service
 
-_ANY: Final = float("-inf")
-
 
 class Mirrors:
     """All copies under way."""
 
-    __slots__ = ("_service", "open")
+    __slots__ = ("_service", "incomplete", "open")
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self.open: set[Copy] = set()
+        #: Copies of requests whose bodies still come: a bound of their own, or slow uploads would stop all copying.
+        self.incomplete = 0
 
     def begin(self, request: Request, arm: Arm, outgoing: bytes) -> Copy | None:
         """A copy of a request that goes to `arm`, if a route wants one. Its body is still to come."""
@@ -37,19 +37,23 @@ class Mirrors:
         if target is None or target is arm:
             return None
         # What is negotiated on the way (100-continue, an upgrade) can be negotiated with one side only.
-        if request.expects or request.upgrade:
+        waits = request.length != 0
+        if request.expects or request.upgrade or (waits and self.incomplete >= self._service.limits.mirrors):
             target.stats.mirrored[SKIPPED] += 1
             return None
-        return Copy(self._service, target, request.method, outgoing)
+        if waits:
+            self.incomplete += 1
+        return Copy(self._service, target, request.method, outgoing, waits)
 
 
 class Copy(Asker):
     """One copy."""
 
-    __slots__ = ("_arm", "_data", "_outcome", "_received", "_sent", "_service", "_upstream")
+    __slots__ = ("_arm", "_data", "_incomplete", "_outcome", "_received", "_sent", "_service", "_upstream")
 
-    def __init__(self, service: Service, arm: Arm, method: bytes, head: bytes) -> None:
+    def __init__(self, service: Service, arm: Arm, method: bytes, head: bytes, incomplete: bool) -> None:
         super().__init__(method)
+        self._incomplete = incomplete
         self._service = service
         self._arm = arm
         self._data = head
@@ -72,6 +76,7 @@ class Copy(Asker):
         if self._outcome:
             return
         self._sent = True
+        self._complete()
         service = self._service
         if len(service.mirrors.open) >= service.limits.mirrors:
             self._end(SKIPPED)
@@ -82,7 +87,7 @@ class Copy(Asker):
         if peer is None:
             self._end(FAILED)
             return
-        upstream = service.pool.take(peer, _ANY)
+        upstream = service.pool.take(peer)
         if upstream is None:
             service.connector.open(self, peer)
         else:
@@ -145,6 +150,12 @@ class Copy(Asker):
     def drained(self) -> None:
         pass
 
+    def _complete(self) -> None:
+        """No more of the request is waited for."""
+        if self._incomplete:
+            self._incomplete = False
+            self._service.mirrors.incomplete -= 1
+
     def _let_go(self) -> None:
         upstream = self._upstream
         self._upstream = None
@@ -154,6 +165,7 @@ class Copy(Asker):
 
     def _end(self, outcome: str) -> None:
         if not self._outcome:
+            self._complete()
             self._outcome = outcome
             self._data = b""
             self._arm.stats.mirrored[outcome] += 1

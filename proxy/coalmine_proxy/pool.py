@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from coalmine.model.wire import Endpoint
 
-NEVER_CONFIRMED = float("-inf")
+LONG_AGO: Final = float("-inf")
 
 
 class Pooled(Protocol):
@@ -56,7 +56,7 @@ class Peer(Generic[C]):
         self.endpoint = endpoint
         self.local = local
         self.trusted = trusted
-        self.confirmed = NEVER_CONFIRMED
+        self.confirmed = LONG_AGO
         self.epoch = 0
         self.retired = False
         self.wanted = 0
@@ -115,7 +115,7 @@ class Pool(Generic[C]):
                 closing = self._empty(peer)
             yield closing
 
-    def take(self, peer: Peer[C], used_since: float) -> C | None:
+    def take(self, peer: Peer[C], used_since: float = LONG_AGO) -> C | None:
         """The connection used last, if that was not before `used_since`."""
         idle = peer.idle
         if idle and idle[-1].used >= used_since:
@@ -138,7 +138,7 @@ class Pool(Generic[C]):
 
     def doubt(self, peer: Peer[C]) -> list[C]:
         """The endpoint is not the pod it was: nothing opened so far may carry another request."""
-        peer.confirmed = NEVER_CONFIRMED
+        peer.confirmed = LONG_AGO
         peer.epoch += 1
         return self._empty(peer)
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from coalmine_proxy import head
 from coalmine_proxy.forwarding import Origin
+from coalmine_proxy.framing import CHUNKED
 from coalmine_proxy.head import CRLF, END, HOSTS, KINDS, Malformed, kind, kind_of, length_of, tokens, value_of
 from coalmine_proxy.limits import Limits
 
@@ -27,8 +28,6 @@ _AUTHORITY: Final = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]+")
 #: Methods that may be sent a second time (RFC 9110 9.2.2).
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _USUAL: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-
-CHUNKED: Final = -1
 
 #: Host lines that were found well-formed. Bounded in number and length as `head.KINDS` is.
 _HOST_LINES: Final[dict[bytes, bytes]] = {}

@@ -262,8 +262,3 @@ class Table:
         if stable is not None and stable.peers:
             return None if arm is stable or arm is self.local else stable
         return None if arm is self.local else self.local
-
-    @property
-    def ejections(self) -> int:
-        """How often an endpoint was left out, under this configuration and those before."""
-        return self._outliers.count

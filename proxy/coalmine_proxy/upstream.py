@@ -11,8 +11,8 @@ import os
 import select
 from typing import TYPE_CHECKING, Final, cast
 
-from coalmine_proxy.answer import CHUNKED, UNTIL_CLOSE, Response, parse_response
-from coalmine_proxy.framing import ChunkedReader, CloseReader, LengthReader, Reader
+from coalmine_proxy.answer import Response, parse_response
+from coalmine_proxy.framing import CHUNKED, UNTIL_CLOSE, ChunkedReader, CloseReader, LengthReader, Reader
 from coalmine_proxy.head import CRLF, END, Malformed
 from coalmine_proxy.stats import INVALID, RESET, TIMEOUT
 from coalmine_proxy.wheel import NEVER
@@ -29,7 +29,11 @@ _BEGINS: Final = b"HTTP/1."
 
 
 class Asker:
-    """Whoever waits for an answer: a client's exchange, or a mirrored copy of a request."""
+    """Whoever waits for an answer: a client's exchange, or a mirrored copy of a request.
+
+    A passthrough waits for a connection alone: of these it has the last three, and the others are never called.
+    Compiled, a class has one base only; so this is one interface and not two.
+    """
 
     def __init__(self, method: bytes, until: float = NEVER) -> None:
         """`method` is the request's: a HEAD's answer has no body. Nobody waits beyond `until`."""

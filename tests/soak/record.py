@@ -54,11 +54,6 @@ class Record:
     #: The body was sent with its head.
     at_once: bool = True
 
-    @property
-    def repeatable(self) -> bool:
-        """May a proxy send it twice?"""
-        return self.method in IDEMPOTENT and self.at_once
-
     def __str__(self) -> str:
         flags = [name for name in ("pinned", "routed", "mirrored", "at_once") if getattr(self, name)]
         return (

@@ -131,7 +131,7 @@ def test_an_endpoint_that_refuses_is_left_out_and_costs_no_more_tries(in_world: 
             assert (await w.ask(here.port)).body == b"good"
         assert here.service.stats.counters()["stable"].failures[0] == 3
         assert here.service.stats.retries == 3
-        assert here.service.table.ejections == 1
+        assert here.service.stats.ejections == 1
         # what it did outlives the configuration
         await w.configure(here, wire.Routing(arms(endpoints, [], 0), local_paths=(), ejection=ejection))
         for _ in range(10):
@@ -155,7 +155,7 @@ def test_a_version_that_answers_500_is_not_hidden(in_world: Any) -> None:
         await w.configure(here, wire.Routing(arms(endpoints, [], 0), ejection=ejection))
         seen = Counter([(await w.ask(here.port)).status for _ in range(60)])
         assert seen[500] > 15
-        assert here.service.table.ejections == 0
+        assert here.service.stats.ejections == 0
 
     in_world(test)
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coalmine_proxy.answer import CHUNKED, UNTIL_CLOSE, parse_response
+from coalmine_proxy.answer import parse_response
 from coalmine_proxy.forwarding import Origin, Trust
+from coalmine_proxy.framing import CHUNKED, UNTIL_CLOSE
 from coalmine_proxy.head import KINDS, Malformed
 from coalmine_proxy.limits import DEFAULT
 from coalmine_proxy.request import parse_request

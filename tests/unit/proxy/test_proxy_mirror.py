@@ -130,6 +130,28 @@ def test_what_cannot_be_copied_is_counted(in_world: Any, http: Any) -> None:
     in_world(test)
 
 
+def test_slow_uploads_hold_so_many_copies_and_stop_no_others(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        stable, canary = await w.app("s"), await w.app("c")
+        sidecar = await w.sidecar(stable, trust_all=True, mirrors=2)
+        sidecar.service.apply(mirrored(http, stable, canary))
+        writers = []
+        for _ in range(5):
+            _, writer = await w.client(sidecar.port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\nhalf")
+            writers.append(writer)
+        await http.until(lambda: sidecar.service.stats.in_flight == 5)
+        assert outcomes(sidecar) == {"skipped": 3}
+        assert (await w.ask(sidecar.port)).body == b"s"
+        await http.until(lambda: outcomes(sidecar).get("sent") == 1)
+        for writer in writers:
+            writer.transport.abort()
+        await http.until(settled(sidecar, 6))
+        assert sidecar.service.mirrors.incomplete == 0
+
+    in_world(test)
+
+
 def test_an_endless_answer_to_a_copy_is_cut_off(in_world: Any, http: Any) -> None:
     async def endless(app: Any, message: Any, reader: Any, writer: Any) -> bool:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -453,7 +453,6 @@ def test_an_endpoint_that_fails_again_and_again_is_left_out_for_a_while() -> Non
     assert fail(arm, one, 2, 100.0) == [False, False]
     arm.succeeded(one)  # in a row, that is
     assert fail(arm, one, 3, 100.0) == [False, False, True]
-    assert here.ejections == 1
     assert chosen(arm, 100.0) == chosen(arm, 109.9) == {"1", "2", "3"}
     # when the others have been tried, it is better than nothing
     assert arm.choose(random.random, arm.peers[1:], 100.0) is one
@@ -484,7 +483,7 @@ def test_each_time_is_longer_and_good_times_make_it_shorter_again() -> None:
 def test_no_more_than_some_are_out_at_once(count: int, percent: int, out: int) -> None:
     here = table(pods(count, ejection=wire.Ejection(1, 10.0, percent)))
     arm = here.connection()
-    assert sum(fail(arm, peer, 1, 5.0)[0] for peer in arm.peers) == out == here.ejections
+    assert sum(fail(arm, peer, 1, 5.0)[0] for peer in arm.peers) == out
     assert arm.choose(random.random, (), 5.0) is not None
     # when they are back, it is others' turn
     assert sum(fail(arm, peer, 1, 15.0)[0] for peer in reversed(arm.peers)) == out
@@ -511,7 +510,7 @@ def test_what_an_endpoint_did_outlives_configurations_and_holds_in_each_arm() ->
     second = build(both, first)
     assert chosen(second.connection(), 2.0) == {"t"}
     third = build(both, second)
-    assert (chosen(third.connection(), 2.0), third.ejections) == ({"t"}, 1)
+    assert chosen(third.connection(), 2.0) == {"t"}
     off = build(wire.Routing(both.arms, ejection=None), third)
     assert chosen(off.connection(), 2.0) == {"s", "t"}
     assert not off.connection().failed(off.connection().peers[1], 2.0)
