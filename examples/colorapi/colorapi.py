@@ -223,7 +223,8 @@ class Server:
         listener = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
         print(f"listening on {host}:{port}: {self.answer['color']}", flush=True)
         await stop.wait()
-        # connections that the kernel has completed wait in the backlog: one turn accepts them
+        # Connections that the kernel has completed wait in the backlog: one turn accepts them. One
+        # that completes in the instant of the closing is reset, as by any server.
         await asyncio.sleep(0.05)
         listener.close()
         self.stopping = True
