@@ -13,14 +13,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import counts, disturbances, machine, memory, origin, peers, plot, rounds, table, targets
+from bench import counts, disturbances, machine, memory, origin, page, peers, plot, rounds, table, targets
 from bench.origin import Origins
 from bench.processes import LOAD_CORE, BenchError, Processes, program
-from bench.results import Results, decode, encode
+from bench.results import Results, decode, encode, merged
 from bench.workloads import WORKLOADS
 
 _RESULTS = Path(__file__).with_name("results.json")
 _PLOT = Path(__file__).parent.parent / "docs" / "img" / "bench.svg"
+_PAGE = Path(__file__).parent.parent / "docs" / "proxy.md"
 _MEMORY = "memory"
 _NAMES = (*(w.name for w in WORKLOADS), _MEMORY, *(d.name for d in disturbances.DISTURBANCES))
 #: Of the widest table; a narrower terminal had better wrap lines than lose columns.
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         if arguments.draw:
             results = decode(_RESULTS.read_text())
             _show(results, console)
-            _PLOT.write_text(plot.draw(results))
+            _draw(results)
             return 0
         if (os.cpu_count() or 1) <= LOAD_CORE:
             raise BenchError("two cores are needed: one for the proxy, one for load and origins")
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         os.sched_setaffinity(0, {LOAD_CORE})
         with tempfile.TemporaryDirectory(prefix="bench-") as folder, Processes(Path(folder)).all() as processes:
             run(arguments, processes, console)
-    except (BenchError, OSError) as error:
+    except (BenchError, OSError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -81,9 +82,16 @@ def run(arguments: argparse.Namespace, processes: Processes, console: Console) -
     _measure(wanted, names, scale, results, processes, origins, console)
     _show(results, console, only_measured=bool(arguments.workload))
     if arguments.save or not (arguments.workload or arguments.quick or set(names) != set(peers.ALL)):
+        if arguments.workload:
+            results = merged(decode(_RESULTS.read_text()), results)
         _RESULTS.write_text(encode(results, [str(v) for v in targets.verdicts(results)]))
-        _PLOT.write_text(plot.draw(results))
-        console.print(f"written: {_RESULTS.name}, {_PLOT.name}")
+        _draw(results)
+        console.print(f"written: {_RESULTS.name}, {_PLOT.name}, {_PAGE.name}")
+
+
+def _draw(results: Results) -> None:
+    _PLOT.write_text(plot.draw(results))
+    _PAGE.write_text(page.replaced(_PAGE.read_text(), results))
 
 
 def _measure(
@@ -186,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peers", default=",".join(peers.ALL), help="comma-separated (default %(default)s); coalmine@REVISION too")
     add("--rounds", type=int, help=f"rounds per workload (default {FULL.rounds}, quick {QUICK.rounds})")
     add("--seconds", type=int, help=f"seconds of a round (default {FULL.seconds}, quick {QUICK.seconds})")
-    add("--save", action="store_true", help="write results.json and the plot also from a run that is not complete")
+    add("--save", action="store_true", help="keep the results also of a run that is not complete: the others stand")
     add("--counts", action="store_true", help="system calls and callbacks per request instead of times")
     add("--draw", action="store_true", help="measure nothing: show and draw results.json again")
     return parser

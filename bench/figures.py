@@ -48,6 +48,22 @@ FULL = 0.95
 Figure = Callable[[Round], float]
 
 
+def cpu_us(r: Round) -> float:
+    return r.cpu_us
+
+
+def p50_us(r: Round) -> float:
+    return r.p50_us
+
+
+def p99_us(r: Round) -> float:
+    return r.p99_us
+
+
+def per_gb(r: Round) -> float:
+    return r.cpu_per_gb
+
+
 def median(rounds: Sequence[Round], figure: Figure) -> float:
     """The median of a figure over the rounds."""
     return statistics.median(figure(r) for r in rounds)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bench.accounting import Memory
 from bench.figures import Round, median
 from bench.memory import Held
 from bench.prober import Probed
+
+#: What must be the same for figures to stand side by side.
+_SAME: Final = ("cores", "processor", "kernel", "python", "uvloop", "nginx", "haproxy", "wrk")
 
 
 @dataclass(slots=True)
@@ -25,6 +28,23 @@ class Results:
     def rounds(self, workload: str, peer: str) -> list[Round]:
         """The rounds of a peer under a workload; empty when it was not measured."""
         return self.workloads.get(workload, {}).get(peer, [])
+
+
+def merged(old: Results, new: Results) -> Results:
+    """`old` with what `new` has measured again; the machine is that of `new`, and says how both were run.
+
+    Raises ValueError when they are not of the same machine and programs.
+    """
+    differ = [k for k in _SAME if old.machine.get(k) != new.machine.get(k)]
+    if differ:
+        raise ValueError(f"the results that stand are of another {', '.join(differ)}: measure everything anew")
+    rounds = {old.machine["rounds"], new.machine["rounds"]}
+    return Results(
+        machine={**new.machine, "rounds": " and ".join(sorted(rounds))},
+        workloads={**old.workloads, **new.workloads},
+        memory={**old.memory, **new.memory},
+        disturbances={**old.disturbances, **new.disturbances},
+    )
 
 
 def encode(results: Results, verdicts: list[str]) -> str:

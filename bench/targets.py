@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.disturbances import DISTURBANCES, QUIET
-from bench.figures import Figure, Round, ratio
+from bench.figures import Figure, cpu_us, p50_us, p99_us, per_gb, ratio
 from bench.memory import IDLE
 from bench.peers import COALMINE, HAPROXY, NGINX
 from bench.results import Results
@@ -46,24 +46,12 @@ def verdicts(results: Results) -> list[Verdict]:
 
 def _ratios(results: Results) -> Iterator[Verdict]:
     for name in _KEPT:
-        yield _ratio(results, name, "CPU per request", _cpu, HAPROXY, 1.15)
-        yield _ratio(results, name, "CPU per request", _cpu, NGINX, 1.0)
-        yield _ratio(results, name, "p99", _p99, HAPROXY, 1.2)
-    yield _ratio(results, "close-64", "CPU per request", _cpu, HAPROXY, 1.3)
+        yield _ratio(results, name, "CPU per request", cpu_us, HAPROXY, 1.15)
+        yield _ratio(results, name, "CPU per request", cpu_us, NGINX, 1.0)
+        yield _ratio(results, name, "p99", p99_us, HAPROXY, 1.2)
+    yield _ratio(results, "close-64", "CPU per request", cpu_us, HAPROXY, 1.3)
     for name in _BODIES:
-        yield _ratio(results, name, "CPU per GB", _per_gb, HAPROXY, 1.5)
-
-
-def _cpu(r: Round) -> float:
-    return r.cpu_us
-
-
-def _p99(r: Round) -> float:
-    return r.p99_us
-
-
-def _per_gb(r: Round) -> float:
-    return r.cpu_per_gb
+        yield _ratio(results, name, "CPU per GB", per_gb, HAPROXY, 1.5)
 
 
 def _ratio(results: Results, workload: str, what: str, figure: Figure, than: str, most: float) -> Verdict:
@@ -72,7 +60,7 @@ def _ratio(results: Results, workload: str, what: str, figure: Figure, than: str
     if not ours or not theirs:
         return Verdict(target, _NOT_MEASURED, None)
     found = ratio(ours, theirs, figure)
-    places = ",.2f" if figure is _per_gb else ",.1f"
+    places = ",.2f" if figure is per_gb else ",.1f"
     mine, other = (statistics.median(figure(r) for r in rounds) for rounds in (ours, theirs))
     return Verdict(target, f"{found:.2f} x ({mine:{places}} to {other:{places}})", found <= most)
 
@@ -117,14 +105,10 @@ def additions(results: Results) -> list[str]:
             rounds = results.rounds(name, peer)
             if not rounds or not direct:
                 continue
-            p50, p99, cpu = (statistics.median(f(r) for r in rounds) for f in (_p50, _p99, _cpu))
-            base50, base99 = (statistics.median(f(r) for r in direct) for f in (_p50, _p99))
+            p50, p99, cpu = (statistics.median(f(r) for r in rounds) for f in (p50_us, p99_us, cpu_us))
+            base50, base99 = (statistics.median(f(r) for r in direct) for f in (p50_us, p99_us))
             found.append(
                 f"{name}: {peer} adds {cpu:.0f} us of CPU to a request, "
                 f"{p50 - base50:+,.0f} us to p50 ({base50:,.0f}), {p99 - base99:+,.0f} us to p99 ({base99:,.0f})"
             )
     return found
-
-
-def _p50(r: Round) -> float:
-    return r.p50_us
