@@ -14,6 +14,7 @@ from dataclasses import replace
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine_cli import (
     abort,
+    check,
     completion,
     get_rollout,
     lint,
@@ -25,6 +26,7 @@ from coalmine_cli import (
     set_image,
     status,
     undo,
+    uninstall,
     version,
 )
 from coalmine_cli.call import DONE, INTERRUPTED, REFUSED, USAGE, Call, Run, Verbs, add_global_flags
@@ -40,9 +42,10 @@ components (each has its own --help):
 
 exit codes:
   {DONE}    done; status: Healthy; lint: nothing that would be refused;
-       get -w, list -w: ended by Ctrl-C
+       check: nothing failed; get -w, list -w: ended by Ctrl-C
   {REFUSED}    refused or failed, with the reason on stderr; status: Degraded, or the
-       time is over; lint: something would be refused
+       time is over; lint: something would be refused;
+       check: something failed; uninstall: something is in its way
   {USAGE}    wrong usage
   {INTERRUPTED}  ended by Ctrl-C
 
@@ -66,7 +69,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     list_rollouts.declare(_group(verbs, "list", "show all rollouts: list rollouts"))
     status.declare(verbs)
     set_image.declare(_group(verbs, "set", "ask for a new version: set image DEPLOYMENT CONTAINER=IMAGE"))
-    for verb in (promote, pause, abort, retry, undo, restart, lint, completion, version):
+    for verb in (promote, pause, abort, retry, undo, restart, lint, check, uninstall, completion, version):
         verb.declare(verbs)
     return top
 

@@ -58,6 +58,17 @@ CRDS: Final = Resource(
 MUTATING_WEBHOOKS: Final = Resource(
     "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", namespaced=False
 )
+NETWORK_POLICIES: Final = Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+QUOTAS: Final = Resource("v1", "ResourceQuota", "resourcequotas")
+LIMIT_RANGES: Final = Resource("v1", "LimitRange", "limitranges")
+DISRUPTION_BUDGETS: Final = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+AUTOSCALERS: Final = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+#: Istio's, where it is installed.
+PEER_AUTHENTICATIONS: Final = Resource("security.istio.io/v1", "PeerAuthentication", "peerauthentications")
+CLUSTER_ROLES: Final = Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", namespaced=False)
+CLUSTER_ROLE_BINDINGS: Final = Resource(
+    "rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False
+)
 ROLLOUTS: Final = Resource(API_VERSION, ROLLOUT, PLURALS[ROLLOUT])
 ANALYSIS_TEMPLATES: Final = Resource(API_VERSION, ANALYSIS_TEMPLATE, PLURALS[ANALYSIS_TEMPLATE])
 CLUSTER_ANALYSIS_TEMPLATES: Final = Resource(

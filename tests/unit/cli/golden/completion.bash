@@ -113,6 +113,19 @@ __coalmine_candidates() {
                     " lint:--filename"|\
                     " lint:-o"|\
                     " lint:--output"|\
+                    " check:-n"|\
+                    " check:--namespace"|\
+                    " check:--context"|\
+                    " check:--kubeconfig"|\
+                    " check:-o"|\
+                    " check:--output"|\
+                    " uninstall:-n"|\
+                    " uninstall:--namespace"|\
+                    " uninstall:--context"|\
+                    " uninstall:--kubeconfig"|\
+                    " uninstall:--timeout"|\
+                    " uninstall:-o"|\
+                    " uninstall:--output"|\
                     " completion:-n"|\
                     " completion:--namespace"|\
                     " completion:--context"|\
@@ -142,6 +155,8 @@ __coalmine_candidates() {
                     " undo") at=" undo" ;;
                     " restart") at=" restart" ;;
                     " lint") at=" lint" ;;
+                    " check") at=" check" ;;
+                    " uninstall") at=" uninstall" ;;
                     " completion") at=" completion" ;;
                     " version") at=" version" ;;
                     *) count=$((count + 1)) ;;
@@ -178,6 +193,10 @@ __coalmine_candidates() {
             " lint:--kubeconfig") printf '%s\n' :files ;;
             " lint:-f"|" lint:--filename") printf '%s\n' :files ;;
             " lint:-o"|" lint:--output") printf '%s\n' text json yaml ;;
+            " check:--kubeconfig") printf '%s\n' :files ;;
+            " check:-o"|" check:--output") printf '%s\n' text json yaml ;;
+            " uninstall:--kubeconfig") printf '%s\n' :files ;;
+            " uninstall:-o"|" uninstall:--output") printf '%s\n' text json yaml ;;
             " completion:--kubeconfig") printf '%s\n' :files ;;
             " version:--kubeconfig") printf '%s\n' :files ;;
             " version:-o"|" version:--output") printf '%s\n' text json yaml ;;
@@ -202,13 +221,15 @@ __coalmine_candidates() {
                 " undo") printf '%s\n' --help --namespace --context --kubeconfig --no-color --to-revision --output ;;
                 " restart") printf '%s\n' --help --namespace --context --kubeconfig --no-color --output ;;
                 " lint") printf '%s\n' --help --namespace --context --kubeconfig --no-color --filename --output ;;
+                " check") printf '%s\n' --help --namespace --context --kubeconfig --no-color --all-namespaces --before --strict --output ;;
+                " uninstall") printf '%s\n' --help --namespace --context --kubeconfig --no-color --finish --abort --yes --dry-run --keep-sidecars --keep-annotations --keep-crds --timeout --output ;;
                 " completion") printf '%s\n' --help --namespace --context --kubeconfig --no-color ;;
                 " version") printf '%s\n' --help --namespace --context --kubeconfig --no-color --output ;;
             esac
             return 0 ;;
     esac
     case "$at:$count" in
-        ":0") printf '%s\n' get list status set promote pause abort retry undo restart lint completion version ;;
+        ":0") printf '%s\n' get list status set promote pause abort retry undo restart lint check uninstall completion version ;;
         " get:0") printf '%s\n' rollout ;;
         " get rollout:0") __coalmine_rollouts "$cluster" ;;
         " list:0") printf '%s\n' rollouts ;;
