@@ -1,107 +1,153 @@
-"""``coalmine webhook``: reads the command line, starts the server, stops on a signal.
+"""``coalmine webhook``: reads the command line, starts the servers, ends on a signal.
 
-It says on its log ``listening`` with the address once it answers, so that whoever starts it with
-port 0 learns the port.
+It says on its log ``listening`` with the address once it answers reviews, so that whoever starts it with
+port 0 learns the port. On SIGTERM it is not ready any more and goes on serving for a while: API servers keep
+connections, and endpoints lag behind. What is in flight after that is finished.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
+import dataclasses
+import gc
 import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from functools import partial
 from os import environ as os_environ
-from pathlib import Path
+from typing import Final
 
 import uvloop
-from aiohttp import web
 
 from coalmine.kube.client import Client
 from coalmine.model.errors import RemoteError
-from coalmine_webhook import certificates, journal
-from coalmine_webhook.server import Metrics, Reviews, application, tls_context
-from coalmine_webhook.sidecar import Kind, Settings
+from coalmine_webhook import journal, options, versions
+from coalmine_webhook.health import observing
+from coalmine_webhook.issuer import Issuer
+from coalmine_webhook.listening import served
+from coalmine_webhook.metrics import Metrics
+from coalmine_webhook.mounted import Mounted
+from coalmine_webhook.options import Options
+from coalmine_webhook.server import InFlight, Reviews, application
+from coalmine_webhook.sidecar import Settings
+from coalmine_webhook.tls import Context
 
 _log = logging.getLogger("coalmine_webhook")
 
-
-def parser() -> argparse.ArgumentParser:
-    """The options of ``coalmine webhook``."""
-    result = argparse.ArgumentParser(prog="coalmine webhook", description="Serve Coalmine's admission webhook.")
-    result.add_argument("--listen", default="0.0.0.0:9443", metavar="HOST:PORT")
-    result.add_argument(
-        "--certs", required=True, type=Path, metavar="DIR", help="ca.crt, tls.crt and keys; made when absent"
-    )
-    result.add_argument("--name", action="append", default=[], metavar="DNS", help="a further name of the certificate")
-    result.add_argument("--address", action="append", default=[], metavar="IP", help="a further address of it")
-    result.add_argument(
-        "--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, the pod's own account, ~/.kube/config"
-    )
-    result.add_argument("--image", help="the sidecar's image; default: $COALMINE_IMAGE")
-    result.add_argument("--sidecar", choices=[k.value for k in Kind], default=Kind.NATIVE.value)
-    result.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
-    return result
+#: Seconds for the reviews in flight: the API server waits 5 for each.
+_LAST_REVIEWS: Final = 6.0
+#: Seconds between two questions for the API server's version, at most.
+_LONGEST_WAIT: Final = 10.0
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run until SIGTERM or SIGINT. The exit status is 0, or 2 for what is wrong with the options."""
-    arguments = parser().parse_args(argv)
-    journal.start(arguments.log_level)
-    image = arguments.image or environ.get("COALMINE_IMAGE")
     try:
-        if not image:
-            raise ValueError("no sidecar image: write --image IMAGE")
-        host, port = _endpoint(arguments.listen)
-        addresses = sorted({str(ip_address(a)) for a in arguments.address} | _concrete(host))
+        chosen = options.read(argv, environ)
+        journal.start(chosen.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(arguments, host, port, addresses, Settings(image, Kind(arguments.sidecar))))
+            runner.run(_run(chosen))
     except (ValueError, OSError, RemoteError) as error:
         print(f"coalmine webhook: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _serve(
-    arguments: argparse.Namespace, host: str, port: int, addresses: Sequence[str], settings: Settings
-) -> None:
-    stop = asyncio.Event()
+async def _run(chosen: Options) -> None:
+    """Until a signal. A loop that dies takes the process with it."""
+    ending, hurry = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        (hurry if ending.is_set() else ending).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    names = (*certificates.service_names(), *arguments.name)
-    files = certificates.ensure(arguments.certs, names, addresses, datetime.now(UTC))
-    async with await Client.connect(arguments.kubeconfig) as client:
-        runner = web.AppRunner(application(Reviews(client, settings), Metrics()), access_log=None, shutdown_timeout=5)
-        await runner.setup()
+        loop.add_signal_handler(number, end)
+    async with await Client.connect(chosen.kubeconfig) as client:
         try:
-            site = web.TCPSite(runner, host, port, ssl_context=tls_context(str(files.certificate), str(files.key)))
-            await site.start()
-            for bound in runner.addresses:
-                _log.info("listening", extra={"fields": {"address": f"{bound[0]}:{bound[1]}"}})
-            await stop.wait()
-        finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await runner.cleanup()
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(_work(chosen, client, ending))
+                stop = group.create_task(_after(ending, hurry, chosen.shutdown_delay, work))
+                work.add_done_callback(lambda _: stop.cancel())
+        except BaseExceptionGroup as errors:
+            first: BaseException = errors
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from errors
 
 
-def _endpoint(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"--listen {text!r}: write HOST:PORT, for example 0.0.0.0:9443")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  what an empty host means
+async def _after(ending: asyncio.Event, hurry: asyncio.Event, delay: float, work: asyncio.Task[None]) -> None:
+    await ending.wait()
+    _log.info("ending", extra={"fields": {"after": delay}})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(delay):
+            await hurry.wait()
+    work.cancel()
 
 
-def _concrete(host: str) -> set[str]:
-    """The address of --listen belongs on the certificate, unless it stands for all."""
-    with contextlib.suppress(ValueError):
-        address = ip_address(host)
-        return set() if address.is_unspecified else {str(address)}
-    return set()
+async def _work(chosen: Options, client: Client, ending: asyncio.Event) -> None:
+    """Until cancelled."""
+    metrics, tls = Metrics(), Context()
+    async with asyncio.TaskGroup() as group:
+        source = _source(chosen, client, tls, metrics)
+        listening = False
+
+        def unready() -> str:
+            if ending.is_set():
+                return "ending"
+            return source.unready() or ("" if listening else "not listening yet")
+
+        async with served(observing(metrics, unready), chosen.metrics_listen):
+            group.create_task(source.run())
+            settings = await _settings(chosen, client)
+            await source.loaded.wait()
+            in_flight = InFlight()
+            app = application(Reviews(client, settings), metrics, in_flight, ending=ending.is_set)
+            last = partial(in_flight.none, _LAST_REVIEWS)
+            async with served(app, chosen.listen, tls=tls.ssl, finish=last) as addresses:
+                for host, port in addresses:
+                    _log.info("listening", extra={"fields": {"address": f"{host}:{port}"}})
+                listening = True
+                # what is here now stays: a full collection that walks all of it holds up every review for tens of
+                # milliseconds
+                gc.collect()
+                gc.freeze()
+                await asyncio.Event().wait()
+
+
+def _source(chosen: Options, client: Client, tls: Context, metrics: Metrics) -> Issuer | Mounted:
+    if chosen.certs is not None:
+        return Mounted(chosen.certs, tls.use, metrics)
+    return Issuer(
+        client,
+        chosen.namespace,
+        chosen.certs_secret,
+        chosen.mint,
+        tls.use,
+        metrics,
+        lambda: datetime.now(UTC),
+        chosen.settle,
+    )
+
+
+async def _settings(chosen: Options, client: Client) -> Settings:
+    """Asks the API server until it answers: a kind that its nodes cannot run would keep pods from starting."""
+    if chosen.kind_known:
+        return chosen.sidecar
+    wait = 0.5
+    while True:
+        try:
+            kind = versions.kind_for(await client.raw("GET", "/version"))
+        except RemoteError as error:
+            _log.warning("the API server's version is not known yet: %s", error)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+        else:
+            _log.info("sidecars", extra={"fields": {"kind": kind.value}})
+            return dataclasses.replace(chosen.sidecar, kind=kind)
 
 
 if __name__ == "__main__":

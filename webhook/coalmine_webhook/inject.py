@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from coalmine.kube.resources import Object, annotations_of
 from coalmine.model.errors import SpecError
-from coalmine.model.names import INJECTED, KEYS_VOLUME, SIDECAR_CONTAINER, SKIPPED, STATE_VOLUME
+from coalmine.model.names import INJECTED, SKIPPED
 from coalmine.model.reasons import Reason
 from coalmine.model.wire import Injection
+from coalmine_webhook.fitness import obstacle
 from coalmine_webhook.patch import Operation, add, members, remove, replace
 from coalmine_webhook.ports import Options, Taken, choose_port, free_pair, is_tcp, serving_containers
 from coalmine_webhook.review import Allowed, Outcome, Patched, notice
@@ -32,16 +33,16 @@ _HANDLERS: Final = ("httpGet", "tcpSocket")
 def inject(pod: Object, settings: Settings, options: Options, *, canary: bool) -> Outcome:
     """The answer for a pod that asks for a sidecar."""
     spec: Mapping[str, Any] = pod["spec"]
-    if spec.get("hostNetwork"):
-        return _skip(pod, Reason.SKIP_HOST_NETWORK)
-    if _has_sidecar(spec):
+    unfit = obstacle(spec)
+    if unfit is not None:
         # our own first pass left its annotation; a pod that brought its own sidecar has none
-        return Allowed() if INJECTED in annotations_of(pod) else _skip(pod, Reason.SKIP_ALREADY)
+        ours = unfit is Reason.SKIP_ALREADY and INJECTED in annotations_of(pod)
+        return Allowed() if ours else skip(pod, unfit)
     try:
         taken = choose_port(spec, options.port)
         proxy_port, admin_port = free_pair(spec)
     except SpecError as error:
-        return _skip(pod, Reason.SKIP_NO_PORT, error=error)
+        return skip(pod, Reason.SKIP_NO_PORT, error=error)
     injection = Injection(taken.name, taken.number, proxy_port, admin_port, canary)
     patch = (
         *members(_annotations(pod), {INJECTED: injection.to_json()}, "metadata", "annotations"),
@@ -57,14 +58,8 @@ def _annotations(pod: Object) -> Mapping[str, str] | None:
     return found
 
 
-def _has_sidecar(spec: Mapping[str, Any]) -> bool:
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    return any(c.get("name") == SIDECAR_CONTAINER for c in containers) or any(
-        v.get("name") in (STATE_VOLUME, KEYS_VOLUME) for v in spec.get("volumes") or ()
-    )
-
-
-def _skip(pod: Object, reason: Reason, **fields: object) -> Outcome:
+def skip(pod: Object, reason: Reason, **fields: object) -> Outcome:
+    """Let the pod be, and leave the code on it for people."""
     patch = members(_annotations(pod), {SKIPPED: reason.value}, "metadata", "annotations")
     told = notice(reason, **fields)
     return Patched(patch, note=told) if patch else Allowed()

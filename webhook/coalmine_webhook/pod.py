@@ -5,6 +5,9 @@ not ours to write to (a choice that lived there would change it with each change
 annotation). So the port, the local paths and the settings are read where the native controller, and ours, copy
 the Deployment's annotations: on the owner ReplicaSet, which also tells a canary.
 
+A pod that no ReplicaSet made (by hand, a Job's, a StatefulSet's) carries our label by accident: the controller would
+never tell its sidecar anything, and a Job's would never end. It is let be.
+
 Without the ReplicaSet (the API server did not answer in time) the pod gets the defaults and is a canary:
 it becomes ready only once configured, so it cannot take a share that nobody weighed.
 """
@@ -16,8 +19,9 @@ from dataclasses import replace
 from coalmine.kube.resources import Object, annotations_of, controller_of
 from coalmine.model.errors import SpecError
 from coalmine.model.names import DEPLOYMENT_NAME, LABEL_TRUE, ROLE, ROLE_CANARY, SIDECAR_LABEL
+from coalmine.model.reasons import Reason
 from coalmine_webhook.facts import template_labels
-from coalmine_webhook.inject import inject
+from coalmine_webhook.inject import inject, skip
 from coalmine_webhook.ports import DEFAULTS, Options, read_options
 from coalmine_webhook.review import Allowed, Outcome, Review
 from coalmine_webhook.sidecar import Settings
@@ -43,6 +47,8 @@ def decide_pod(review: Review, replica_set: Object | None, settings: Settings) -
     """The answer to a review of a Pod; `replica_set` is its owner, None when unknown."""
     if not wants_sidecar(review) or review.object is None:
         return Allowed()
+    if owner_of(review.object) is None:
+        return skip(review.object, Reason.SKIP_NO_DEPLOYMENT)
     if replica_set is None:
         return inject(review.object, settings, DEFAULTS, canary=True)
     annotations = annotations_of(replica_set)

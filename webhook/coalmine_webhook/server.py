@@ -6,21 +6,22 @@ Rules:
   configuration's ``failurePolicy: Ignore`` lets pass: a bug of ours never stops a pod.
 - What is logged is one JSON line for each decision that changed or refused something; never an object.
 - The answer of a review depends on nothing that an earlier one left behind.
+- Nothing but reviews is answered here: who may reach this port need not reach the metrics, and the other way round.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from coalmine_webhook import lookup
 from coalmine_webhook.deployment import claims_to_read, decide
+from coalmine_webhook.metrics import Metrics
 from coalmine_webhook.pod import decide_pod, owner_of, wants_sidecar
 from coalmine_webhook.review import (
     MAX_REVIEW,
@@ -40,30 +41,7 @@ from coalmine_webhook.status import decide_status
 
 _log = logging.getLogger(__name__)
 
-#: The API server gives us 5 s (`timeoutSeconds`); finer edges where answers should be.
-_EDGES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-
 Decide = Callable[[Review], Awaitable[Outcome]]
-
-
-class Metrics:
-    """What is counted. A registry of its own, so that two servers in one process do not clash."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.reviews = Counter(
-            "coalmine_webhook_reviews",
-            "Reviews answered, by resource and by code of the outcome.",
-            ("resource", "code"),
-            registry=self.registry,
-        )
-        self.seconds = Histogram(
-            "coalmine_webhook_review_seconds",
-            "Time from the last byte of a review to its answer.",
-            ("resource",),
-            buckets=_EDGES,
-            registry=self.registry,
-        )
 
 
 class Reviews:
@@ -90,24 +68,57 @@ class Reviews:
         return decide_pod(review, replica_set, self._settings)
 
 
-def application(reviews: Reviews, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> web.Application:
-    """The server's routes."""
+class InFlight:
+    """How many reviews have begun to come in and are not decided."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    async def none(self, limit: float) -> None:
+        """Returns once there is none, or after `limit` seconds.
+
+        aiohttp's own end waits for handlers, and reads nothing more meanwhile: a review of which half has come in would
+        wait in vain.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._none.wait()
+
+
+def application(
+    reviews: Reviews,
+    metrics: Metrics,
+    in_flight: InFlight,
+    *,
+    ending: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> web.Application:
+    """The server's routes. While `ending`, each answer asks its client to connect elsewhere the next time."""
     app = web.Application(client_max_size=MAX_REVIEW)
     for path, resource, decision, refuse in (
         ("/deployments", "deployments", reviews.deployments, True),
         ("/deployments-status", "deployments/status", reviews.status, False),
         ("/pods", "pods", reviews.pods, False),
     ):
-        app.router.add_post(path, _Endpoint(resource, decision, metrics, clock, refuse_on_bug=refuse).handle)
+        app.router.add_post(path, _Endpoint(resource, decision, metrics, in_flight, clock, refuse_on_bug=refuse).handle)
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def prepare(_: web.Request, response: web.StreamResponse) -> None:
+        if ending():
+            response.force_close()
+            response.headers["Connection"] = "close"  # what aiohttp says of it was written before we are asked
 
-    async def expose(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), content_type="text/plain", charset="utf-8")
-
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/metrics", expose)
+    app.on_response_prepare.append(prepare)
     return app
 
 
@@ -119,6 +130,7 @@ class _Endpoint:
         resource: str,
         decision: Decide,
         metrics: Metrics,
+        in_flight: InFlight,
         clock: Callable[[], float],
         *,
         refuse_on_bug: bool,
@@ -126,10 +138,15 @@ class _Endpoint:
         self._resource = resource
         self._decide = decision
         self._metrics = metrics
+        self._in_flight = in_flight
         self._clock = clock
         self._refuse_on_bug = refuse_on_bug
 
     async def handle(self, request: web.Request) -> web.Response:
+        with self._in_flight:
+            return await self._handle(request)
+
+    async def _handle(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="send application/json\n")
         body = await request.read()
@@ -176,11 +193,3 @@ def _about(resource: str, review: Review) -> dict[str, object]:
         "user": review.user,
         "dryRun": review.dry_run,
     }
-
-
-def tls_context(certificate: str, key: str) -> ssl.SSLContext:
-    """What the server speaks: TLS 1.2 and later."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context

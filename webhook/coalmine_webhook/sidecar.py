@@ -14,6 +14,7 @@ from coalmine.kube.resources import Object
 from coalmine.model.names import KEYS_CONFIGMAP, KEYS_VOLUME, POD_TEMPLATE_HASH, SIDECAR_CONTAINER, STATE_VOLUME
 from coalmine.model.wire import Injection
 from coalmine_webhook.ports import HTTP, Options
+from coalmine_webhook.resources import USUAL, Resources
 
 STATE_DIRECTORY: Final = "/var/run/coalmine"
 KEYS_DIRECTORY: Final = "/etc/coalmine/keys"
@@ -28,10 +29,6 @@ _STARTUP: Final = {"periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 
 #: The weight of a step moves when canary pods are Ready, and a draining pod should leave its
 #: Service at once: each second here is one of the rollout's. Three failures, so that one slow second is no outage.
 _READINESS: Final = {"periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 3}
-#: A CPU request, or an HPA on utilisation could not count the pod.
-_REQUESTS: Final = {"cpu": "25m", "memory": "48Mi"}
-#: 30 MiB at rest, the rest is for connections and their buffers, and 4 MiB for each worker.
-_MEMORY_LIMIT: Final = "192Mi"
 #: Two documents of at most 1 MiB (`wire.MAX_DOCUMENT`), old and new, and their signatures.
 _STATE_SIZE: Final = "8Mi"
 
@@ -49,6 +46,9 @@ class Settings:
 
     image: str
     kind: Kind = Kind.NATIVE
+    resources: Resources = USUAL
+    #: "" leaves it to Kubernetes: Always for an image tagged latest, else IfNotPresent.
+    pull_policy: str = ""
 
 
 def container(settings: Settings, injection: Injection, options: Options) -> Object:
@@ -65,11 +65,7 @@ def container(settings: Settings, injection: Injection, options: Options) -> Obj
         "startupProbe": {"httpGet": {"path": "/live", "port": injection.admin_port}, **_STARTUP},
         "readinessProbe": {"httpGet": {"path": "/ready", "port": injection.admin_port}, **_READINESS},
         "lifecycle": {"preStop": {"exec": {"command": _drain(injection)}}},
-        "resources": {
-            "requests": dict(_REQUESTS),
-            # one core for each process, as each has one thread that works
-            "limits": {"cpu": str(options.settings.workers or 1), "memory": _MEMORY_LIMIT},
-        },
+        "resources": settings.resources.for_container(options.settings.workers or 1),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -85,6 +81,8 @@ def container(settings: Settings, injection: Injection, options: Options) -> Obj
             {"name": KEYS_VOLUME, "mountPath": KEYS_DIRECTORY, "readOnly": True},
         ],
     }
+    if settings.pull_policy:
+        result["imagePullPolicy"] = settings.pull_policy
     if settings.kind is Kind.NATIVE:
         result["restartPolicy"] = "Always"
     return result

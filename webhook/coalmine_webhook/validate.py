@@ -14,11 +14,20 @@ from typing import Any, Final
 
 from coalmine.kube.resources import Object, annotations_of
 from coalmine.model.errors import SpecError
-from coalmine.model.names import CANARY, PROTOCOL, PROXY, SIDECAR_CONTAINER, USER_ANNOTATIONS
+from coalmine.model.names import (
+    CANARY,
+    KEYS_VOLUME,
+    PROTOCOL,
+    PROXY,
+    SIDECAR_CONTAINER,
+    STATE_VOLUME,
+    USER_ANNOTATIONS,
+)
 from coalmine.model.reasons import Reason, say
 from coalmine.model.route_steps import SetHeaderRoute, SetMirrorRoute
 from coalmine.model.strategy import Strategy, parse_strategy
 from coalmine_webhook.facts import Facts, Mode
+from coalmine_webhook.fitness import obstacle
 from coalmine_webhook.ports import HTTP, Options, choose_port, free_pair, read_options
 from coalmine_webhook.review import UNPROCESSABLE, Refused
 
@@ -81,13 +90,15 @@ def _check_protocol(strategy: Strategy, options: Options) -> None:
 
 
 def _check_pods(pods: Mapping[str, Any], port: str | None, claims: Claims) -> None:
-    if pods.get("hostNetwork"):
-        raise Refused(
-            Reason.NOT_INJECTABLE, code=UNPROCESSABLE, why=f"spec.template.spec.{say(Reason.SKIP_HOST_NETWORK)}"
-        )
+    unfit = obstacle(pods)
+    if unfit in (Reason.SKIP_HOST_NETWORK, Reason.SKIP_WINDOWS):
+        raise Refused(Reason.NOT_INJECTABLE, code=UNPROCESSABLE, why=f"spec.template.spec.{say(unfit)}")
     containers = [*(pods.get("containers") or ()), *(pods.get("initContainers") or ())]
     if any(c.get("name") == SIDECAR_CONTAINER for c in containers):
         why = f"spec.template.spec has a container named {SIDECAR_CONTAINER}, which injection adds by itself; remove it"
+        raise Refused(Reason.NOT_INJECTABLE, code=UNPROCESSABLE, why=why)
+    if unfit is not None:
+        why = f"spec.template.spec.volumes: {STATE_VOLUME} and {KEYS_VOLUME} are the sidecar's; take other names"
         raise Refused(Reason.NOT_INJECTABLE, code=UNPROCESSABLE, why=why)
     try:
         choose_port(pods, port)

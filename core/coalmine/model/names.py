@@ -112,7 +112,22 @@ SYSTEM_NAMESPACE: Final = "coalmine-system"
 LEASE: Final = "coalmine-controller"
 #: Secret in the system namespace with the controller's signing key.
 SIGNING_SECRET: Final = "coalmine-signing-key"  # noqa: S105  a name, not a secret
+#: Annotations of that Secret. With any value: a person wants the keys to turn.
+ROTATE: Final = f"{GROUP}/rotate"
+#: Since when its key signs, and since when the one that is to follow is known.
+KEY_SINCE: Final = f"{GROUP}/key-since"
+KEY_NEXT_SINCE: Final = f"{GROUP}/next-key-since"
 CONTROLLER_SERVICE_ACCOUNT: Final = "coalmine-controller"
 CONTROLLER_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{CONTROLLER_SERVICE_ACCOUNT}"
 WEBHOOK_SERVICE_ACCOUNT: Final = "coalmine-webhook"
+#: The MutatingWebhookConfiguration, and the Service that it names.
+WEBHOOK_CONFIGURATION: Final = "coalmine"
+WEBHOOK_SERVICE: Final = "coalmine-webhook"
+#: Secret in the system namespace with the webhook's authority and serving pair.
+CERTIFICATES_SECRET: Final = "coalmine-webhook-certificates"  # noqa: S105  a name, not a secret
+#: Annotations of that Secret: since when the configuration has been seen to name the authority that signs, and the
+#: one that is to follow; until when those before are trusted.
+CA_PUBLISHED: Final = f"{GROUP}/ca-published"
+NEXT_CA_PUBLISHED: Final = f"{GROUP}/next-ca-published"
+OLD_CA_UNTIL: Final = f"{GROUP}/old-ca-until"
 FIELD_MANAGER: Final = "coalmine"

@@ -36,6 +36,8 @@ class Reason(StrEnum):
     # injection
     INJECTED = "SidecarInjected"
     SKIP_HOST_NETWORK = "HostNetwork"
+    SKIP_WINDOWS = "Windows"
+    SKIP_NO_DEPLOYMENT = "NoDeployment"
     SKIP_ALREADY = "AlreadyInjected"
     SKIP_NO_PORT = "NoPortToTake"
     # rollout
@@ -100,6 +102,8 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.BAD_RELEASE: "a release must record the template that it releases as stable (controller bug)",
     Reason.INJECTED: "sidecar injected: it takes the port name {port}",
     Reason.SKIP_HOST_NETWORK: "hostNetwork: the pod shares its node's ports",
+    Reason.SKIP_WINDOWS: "os: the sidecar runs on Linux",
+    Reason.SKIP_NO_DEPLOYMENT: "no ReplicaSet made this pod: nobody would tell its sidecar what to do",
     Reason.SKIP_ALREADY: "the pod already has a sidecar",
     Reason.SKIP_NO_PORT: "{error}",
     Reason.CANARY_STARTED: "bringing up {images} as canary, revision {revision}",

@@ -68,6 +68,19 @@ def test_service_accounts_and_what_they_may():
     assert bound == {names.SIGNING_SECRET, names.LEASE}
     webhook = objects["ClusterRole", names.WEBHOOK_SERVICE_ACCOUNT]
     assert all(rule["verbs"] == ["get"] for rule in webhook["rules"])
+    # what it keeps certificates by: tests/cluster/test_rbac.py tries all of this on an API server
+    for kind, bound in (("Role", names.CERTIFICATES_SECRET), ("ClusterRole", names.WEBHOOK_CONFIGURATION)):
+        rules = objects[kind, f"{names.WEBHOOK_SERVICE_ACCOUNT}-certificates"]["rules"]
+        assert {name for rule in rules for name in rule.get("resourceNames", ())} == {bound}
+        assert all(rule.get("resourceNames") or rule["verbs"] == ["create"] for rule in rules)
+
+
+def test_only_a_create_is_not_bound_to_a_name_where_secrets_are():
+    for each in documents("base", "rbac.yaml"):
+        for rule in each.get("rules", ()):
+            if "secrets" in rule["resources"]:
+                assert each["kind"] == "Role"
+                assert rule.get("resourceNames") or rule["verbs"] == ["create"]
 
 
 @pytest.mark.parametrize("kind", names.PLURALS)

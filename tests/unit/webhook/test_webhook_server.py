@@ -16,11 +16,15 @@ from aiohttp import web
 
 from coalmine.kube.verbs import NotFoundError
 from coalmine.model import names
-from coalmine_webhook import certificates, lookup
+from coalmine_webhook import lookup
+from coalmine_webhook.certificates import Mint
+from coalmine_webhook.health import observing
 from coalmine_webhook.journal import JsonLines
+from coalmine_webhook.metrics import Metrics
 from coalmine_webhook.review import MAX_REVIEW
-from coalmine_webhook.server import Metrics, Reviews, application, tls_context
+from coalmine_webhook.server import InFlight, Reviews, application
 from coalmine_webhook.sidecar import Settings
+from coalmine_webhook.tls import Context
 
 STEPS = "steps:\n- setWeight: 20\n"
 
@@ -41,21 +45,34 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def serving(directory, cluster, reviews=None):
-    files = certificates.ensure(directory, (), ("127.0.0.1",), datetime.now(UTC))
-    metrics = Metrics()
-    app = application(reviews or Reviews(cluster, Settings("coalmine:test")), metrics)
-    runner = web.AppRunner(app, access_log=None)
+async def serving(cluster, reviews=None, metrics=None, ending=lambda: False):
+    """A session with the server; it keeps its connections."""
+    now, mint, tls = datetime.now(UTC), Mint((), ("127.0.0.1",)), Context()
+    authority = mint.authority(now)
+    tls.use(mint.serving(authority, now))
+    reviews = reviews or Reviews(cluster, Settings("coalmine:test"))
+    runner = web.AppRunner(application(reviews, metrics or Metrics(), InFlight(), ending=ending), access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_context(str(files.certificate), str(files.key)))
-        await site.start()
-        trust = ssl.create_default_context(cadata=files.authority.decode())
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls.ssl).start()
+        trust = ssl.create_default_context(cadata=authority.certificate.decode())
         connector = aiohttp.TCPConnector(ssl=trust)
         url = f"https://127.0.0.1:{runner.addresses[0][1]}"
         async with aiohttp.ClientSession(url, connector=connector) as session:
             yield session
         await asyncio.sleep(0)
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def observed(metrics, unready):
+    runner = web.AppRunner(observing(metrics, unready), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as session:
+            yield session
     finally:
         await runner.cleanup()
 
@@ -91,12 +108,13 @@ def is_canary(response):
     return "--canary" in added["value"][0]["args"]
 
 
-def test_the_three_reviews(tmp_path, new_deployment):
+def test_the_three_reviews(new_deployment):
     async def scenario():
         claim = {"spec": {"accessModes": ["ReadWriteOnce"]}}
         stable = {"metadata": {"annotations": {}}}
         cluster = Cluster({("replicasets", "web-abc"): stable, ("persistentvolumeclaims", "data"): claim})
-        async with serving(tmp_path, cluster) as session:
+        metrics = Metrics()
+        async with serving(cluster, metrics=metrics) as session:
             good = await ask(session, "/deployments", framed(new_deployment(canary=STEPS)))
             assert (good["uid"], good["allowed"], good["patchType"]) == ("u1", True, "JSONPatch")
 
@@ -120,20 +138,22 @@ def test_the_three_reviews(tmp_path, new_deployment):
             del cluster.objects["replicasets", "web-abc"]
             assert is_canary(await ask(session, "/pods", framed(pod())))
 
-            async with session.get("/healthz") as response:
-                assert response.status == 200
-            async with session.get("/metrics") as response:
-                text = await response.text()
-            assert 'coalmine_webhook_reviews_total{code="BadAnnotation",resource="deployments"} 1.0' in text
-            assert 'coalmine_webhook_reviews_total{code="SidecarInjected",resource="pods"} 3.0' in text
-            assert 'coalmine_webhook_review_seconds_count{resource="pods"} 3.0' in text
+            for path in ("/healthz", "/metrics"):
+                async with session.get(path) as response:
+                    assert response.status == 404, "reviews alone are served here"
+        count = metrics.registry.get_sample_value
+        labels = {"code": "BadAnnotation", "resource": "deployments"}
+        assert count("coalmine_webhook_reviews_total", labels) == 1.0
+        labels = {"code": "SidecarInjected", "resource": "pods"}
+        assert count("coalmine_webhook_reviews_total", labels) == 3.0
+        assert count("coalmine_webhook_review_seconds_count", {"resource": "pods"}) == 3.0
 
     asyncio.run(scenario())
 
 
-def test_what_is_no_review(tmp_path):
+def test_what_is_no_review():
     async def scenario():
-        async with serving(tmp_path, Cluster()) as session:
+        async with serving(Cluster()) as session:
             async with session.post("/pods", data=b"{}", headers={"Content-Type": "application/json"}) as response:
                 assert (response.status, await response.text()) == (
                     400,
@@ -150,7 +170,7 @@ def test_what_is_no_review(tmp_path):
     asyncio.run(scenario())
 
 
-def test_our_bug_refuses_a_deployment_and_stops_no_pod(tmp_path, new_deployment, caplog):
+def test_our_bug_refuses_a_deployment_and_stops_no_pod(new_deployment, caplog):
     class Broken:
         async def fail(self, _review):
             raise RuntimeError("the secret of the object")
@@ -158,7 +178,7 @@ def test_our_bug_refuses_a_deployment_and_stops_no_pod(tmp_path, new_deployment,
         deployments = status = pods = fail
 
     async def scenario():
-        async with serving(tmp_path, Cluster(), Broken()) as session:
+        async with serving(Cluster(), Broken()) as session:
             answer = await ask(session, "/deployments", framed(new_deployment()))
             assert not answer["allowed"]
             assert answer["status"]["message"].startswith("Coalmine's webhook failed on this object (RuntimeError)")
@@ -173,9 +193,9 @@ def test_our_bug_refuses_a_deployment_and_stops_no_pod(tmp_path, new_deployment,
     assert "review failed" in caplog.text
 
 
-def test_one_json_line_for_a_decision_and_none_for_nothing(tmp_path, new_deployment, caplog):
+def test_one_json_line_for_a_decision_and_none_for_nothing(new_deployment, caplog):
     async def scenario():
-        async with serving(tmp_path, Cluster()) as session:
+        async with serving(Cluster()) as session:
             await ask(session, "/deployments", framed(new_deployment(canary=None)))
             await ask(
                 session,
@@ -201,5 +221,38 @@ def test_a_look_up_that_is_late_is_an_unknown():
         assert await lookup.owner(cluster, "shop", "web-abc", limit=0) is None
         assert await lookup.owner(cluster, "shop", "gone") is None
         assert await lookup.access_modes(cluster, "shop", ["a", "b"]) == {"b": ("X",)}
+
+    asyncio.run(scenario())
+
+
+def test_metrics_and_health():
+    async def scenario():
+        reason = "no certificate yet"
+        async with observed(Metrics(), lambda: reason) as session:
+            for path, status, words in (
+                ("/healthz", 200, "ok\n"),
+                ("/readyz", 503, "no certificate yet\n"),
+                ("/pods", 404, "404: Not Found"),
+            ):
+                async with session.get(path) as response:
+                    assert (response.status, await response.text()) == (status, words)
+            reason = ""
+            async with session.get("/readyz") as response:
+                assert (response.status, await response.text()) == (200, "ok\n")
+            async with session.get("/metrics") as response:
+                assert response.content_type == "text/plain"
+                assert "coalmine_webhook_certificate_failures_total 0.0" in await response.text()
+
+    asyncio.run(scenario())
+
+
+def test_at_the_end_each_answer_asks_to_connect_elsewhere(new_deployment):
+    async def scenario():
+        ending = False
+        async with serving(Cluster(), ending=lambda: ending) as session:
+            for ending, said in ((False, None), (True, "close")):  # noqa: B007  what the server asks for
+                async with session.post("/deployments", json=framed(new_deployment(canary=STEPS))) as response:
+                    assert response.status == 200
+                    assert response.headers.get("Connection") == said
 
     asyncio.run(scenario())
