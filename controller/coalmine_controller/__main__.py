@@ -18,17 +18,19 @@ from pathlib import Path
 import aiohttp
 import uvloop
 from aiohttp import web
-from prometheus_client import generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, disable_created_metrics
 
 from coalmine.kube.client import Client
 from coalmine.kube.lease import Elector, Timing
 from coalmine.model.errors import RemoteError
 from coalmine.model.names import LEASE, SYSTEM_NAMESPACE
 from coalmine_controller.analysis.providers import open_session
+from coalmine_controller.analysis.settings.prometheus import is_address
 from coalmine_controller.connect_to import ConnectTo, Resolver
-from coalmine_controller.keys import load_key
+from coalmine_controller.health import Health
 from coalmine_controller.loop import Controller, Surroundings
 from coalmine_controller.metrics import Metrics
+from coalmine_controller.rotation_plan import MAX_AGE
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -37,18 +39,33 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--kubeconfig", help="default: the pod's service account, or kubectl's rules")
     parser.add_argument("--context", help="context of the kubeconfig")
     parser.add_argument("--identity", default=environ.get("POD_NAME") or socket.gethostname(), help="name in the Lease")
-    parser.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics and /healthz here")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here")
     parser.add_argument(
         "--connect-to",
         type=Path,
         metavar="FILE",
         help="where analyses reach hosts, before DNS (curl's connect-to lines)",
     )
+    parser.add_argument(
+        "--prometheus-address",
+        default=environ.get("COALMINE_PROMETHEUS_ADDRESS", ""),
+        metavar="URL",
+        help="where metrics with the provider prometheus are asked that name no address",
+    )
     parser.add_argument("--lease-duration", type=float, default=15.0, metavar="SECONDS")
     parser.add_argument("--renew-deadline", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--retry-period", type=float, default=2.0, metavar="SECONDS")
+    parser.add_argument(
+        "--key-age",
+        type=float,
+        default=MAX_AGE / 86_400,
+        metavar="DAYS",
+        help="how long a key signs configurations before the next one follows it; 0: until a person asks",
+    )
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning"))
     args = parser.parse_args(argv)
+    if args.prometheus_address and not is_address(args.prometheus_address):
+        parser.error(f"--prometheus-address {args.prometheus_address!r}: write for example http://prometheus:9090")
     if not args.retry_period < args.renew_deadline < args.lease_duration:
         parser.error("--retry-period < --renew-deadline < --lease-duration must hold")
     logging.basicConfig(
@@ -62,23 +79,28 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
     metrics = Metrics()
     timing = Timing(args.lease_duration, args.renew_deadline, args.retry_period)
     # a name of its own for every start: one that was killed cannot be taken for its successor
     identity = f"{args.identity}-{secrets.token_hex(4)}"
-    given = Surroundings(identity, time.time, lambda: secrets.token_hex(8))
+    key_age = args.key_age * 86_400.0
+    given = Surroundings(
+        identity, time.time, lambda: secrets.token_hex(8), lambda: secrets.token_bytes(32), key_age=key_age
+    )
+    given = replace(given, prometheus=args.prometheus_address)
     if args.connect_to is not None:
         connect_to = ConnectTo(args.connect_to)
         given = replace(given, sessions=lambda: open_session(Resolver(connect_to)))
     timeout = aiohttp.ClientTimeout(total=None)
+    health = Health(time.monotonic, 2 * args.lease_duration, metrics.called)
     # a push goes to a pod by its address: never through a proxy of the environment
     async with (
-        await Client.connect(args.kubeconfig, args.context) as client,
+        await Client.connect(args.kubeconfig, args.context, observe=health.called) as client,
         aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-        _serving(args.listen, metrics),
+        _serving(args.listen, metrics, health),
     ):
-        key = await load_key(client, secrets.token_bytes(32))
-        controller = Controller(client, session, key, metrics, given)
+        controller = Controller(client, session, metrics, given)
         elector = Elector(client, SYSTEM_NAMESPACE, LEASE, identity, timing, wall=time.time, monotonic=time.monotonic)
 
         async def work(term: int) -> None:
@@ -97,11 +119,12 @@ async def _run(args: argparse.Namespace) -> int:
 
 
 class _serving:
-    """Serves /metrics and /healthz while it is entered; nothing without an address."""
+    """Serves /metrics, /healthz and /readyz while it is entered; nothing without an address."""
 
-    def __init__(self, address: str | None, metrics: Metrics) -> None:
+    def __init__(self, address: str | None, metrics: Metrics, health: Health) -> None:
         self._address = address
         self._metrics = metrics
+        self._health = health
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> None:
@@ -109,6 +132,7 @@ class _serving:
             return
         application = web.Application()
         application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._scrape)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
@@ -122,8 +146,14 @@ class _serving:
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self._health.ready:
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="the API server has not answered lately\n")
+
     async def _scrape(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._metrics.registry), content_type="text/plain")
+        page = await self._metrics.page()
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from coalmine.model.rollout import Status
 from coalmine_controller import actions as do
 from coalmine_controller import canary_set
 from coalmine_controller.background import build
-from coalmine_controller.convert import deployment_from, replica_set_from, sidecar_boot
+from coalmine_controller.convert import deployment_from, replica_set_from
 from coalmine_controller.decision import Decision
 from coalmine_controller.events import Recorder
 from coalmine_controller.observe import is_run_of
@@ -87,7 +87,7 @@ class Applier:
             routing = decision.routes.get(pod.uid)
             raw = self._world.pods.get(observed.deployment.namespace, pod.name)
             if routing is not None and raw is not None:
-                self._sidecars.tell(pod, sidecar_boot(raw), routing, settled)
+                self._sidecars.tell(pod, self._world.boot.of(raw), routing, settled)
 
 
 class _Hands:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 from coalmine.kube.resources import Object, annotations_of, controller_of, labels_of, name_of, namespace_of, uid_of
@@ -23,6 +24,9 @@ from coalmine.model.wire import Injection
 from coalmine_controller.observed import Deployment, Pod, ReplicaSet, Run
 
 _DEFAULT_DEADLINE = 600
+#: Annotations of which the reading is kept: YAML takes milliseconds, and each look would read it again. Mostly a few
+#: texts, shared by many Deployments; some thousand of their own cost some megabytes.
+_TEXTS = 4096
 #: An annotation is text that anybody may have changed.
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -69,6 +73,7 @@ def deployment_from(raw: Object) -> Deployment:
     )
 
 
+@lru_cache(maxsize=_TEXTS)
 def _strategy(text: str | None) -> Strategy | SpecError | None:
     if text is None or is_off(text):
         return None
@@ -78,6 +83,7 @@ def _strategy(text: str | None) -> Strategy | SpecError | None:
         return error
 
 
+@lru_cache(maxsize=_TEXTS)
 def _settings(text: str | None) -> ProxySettings:
     """What the webhook refuses has come around it: that must not stand in the way of an abort."""
     try:

@@ -22,17 +22,26 @@ _MAX_MESSAGE = 1024
 
 
 class Recorder:
-    """Writes events as `identity`; `suffix` makes their names unique."""
+    """Writes events as `identity`; `suffix` makes their names unique; `told` (`Metrics.told`) counts them."""
 
-    def __init__(self, client: Client, identity: str, wall: Callable[[], float], suffix: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        identity: str,
+        wall: Callable[[], float],
+        suffix: Callable[[], str],
+        told: Callable[..., None] = lambda *_, **__: None,
+    ) -> None:
         self._client = client
         self._identity = identity
         self._wall = wall
         self._suffix = suffix
+        self._told = told
 
     async def record(self, deployment: Deployment, event: Emit) -> None:
         """One event on `deployment`."""
         now = format_time(self._wall())
+        self._told((deployment.namespace, deployment.name), event.reason, warning=event.warning)
         stamp = f"{now[:19]}Z"
         _log.info("%s/%s: %s: %s", deployment.namespace, deployment.name, event.reason, event.message)
         try:

@@ -1,26 +1,32 @@
-"""The key that signs configurations, and where sidecars find its public half.
+"""The keys that sign configurations, and the Secret that they are kept in.
 
-The seed is in a Secret of the system namespace, made once by whichever controller comes first; the
-public key is in a ConfigMap of each namespace that has annotated Deployments. The key's id
-is derived from it, so that several can stand side by side while they turn.
+The Secret is in the system namespace, made once by whichever controller comes first. It holds the seed of the key
+that signs (``ed25519-seed``), and, while keys turn, that of the one which is to follow it (``ed25519-next-seed``).
+Every write to it is guarded by its resourceVersion: of two controllers that turn the keys at once, one does. A
+controller that knows nothing of the second seed signs with the first, which is right at any moment of a turn.
+
+A key's id is derived from it, so that several can stand side by side. No seed leaves this module but for the Secret.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from coalmine.kube.client import Client
-from coalmine.kube.resources import CONFIG_MAPS, SECRETS
+from coalmine.kube.resources import SECRETS, Object, annotations_of, resource_version_of
 from coalmine.kube.verbs import ConflictError
 from coalmine.model import names
+from coalmine.model.durations import format_time, parse_time
 from coalmine.model.errors import RemoteError
 
 _SEED = "ed25519-seed"
+_NEXT = "ed25519-next-seed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class SigningKey:
 
     id: str
     public: str
-    private: Ed25519PrivateKey
+    private: Ed25519PrivateKey = field(compare=False, repr=False)
 
     @classmethod
     def from_seed(cls, seed: bytes) -> SigningKey:
@@ -43,57 +49,124 @@ class SigningKey:
         return f"{self.id}:{base64.b64encode(self.private.sign(body)).decode()}"
 
 
-async def load_key(client: Client, new_seed: bytes) -> SigningKey:
-    """The installation's key; `new_seed` becomes it when there is none yet."""
-    namespace, name = names.SYSTEM_NAMESPACE, names.SIGNING_SECRET
-    secret = await client.find(SECRETS, namespace, name)
-    if secret is None:
-        fresh = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": name, "namespace": namespace},
-            "data": {_SEED: base64.b64encode(new_seed).decode()},
-        }
-        try:
-            secret = await client.create(SECRETS, namespace, fresh)
-        except ConflictError:  # another controller was first
-            secret = await client.get(SECRETS, namespace, name)
-    try:
-        return SigningKey.from_seed(base64.b64decode((secret.get("data") or {})[_SEED]))
-    except (KeyError, ValueError) as error:
-        raise RemoteError(f"Secret {namespace}/{name} holds no usable key: delete it, and a new one is made") from error
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the Secret holds. Times are Unix times; `asked`: a person wants the keys to turn."""
+
+    current: SigningKey
+    since: float
+    next: SigningKey | None = None
+    next_since: float = 0.0
+    asked: bool = False
+
+    @property
+    def newest(self) -> SigningKey:
+        """The one that is going to sign alone."""
+        return self.next or self.current
+
+    @property
+    def published(self) -> dict[str, str]:
+        """What sidecars are to find: every public half by its id."""
+        return {key.id: key.public for key in (self.current, self.next) if key is not None}
 
 
-class Publisher:
-    """Keeps the ConfigMap with the public key in each namespace that needs it."""
+class Keyring:
+    """The keys as they were last read: one object for all who sign or publish."""
 
-    def __init__(self, client: Client, key: SigningKey) -> None:
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+
+
+class KeyStore:
+    """Reads and writes the Secret."""
+
+    def __init__(self, client: Client, new_seed: Callable[[], bytes], wall: Callable[[], float]) -> None:
         self._client = client
-        self._key = key
-        self._published: set[str] = set()
+        self._new_seed = new_seed
+        self._wall = wall
+        self._raw: Object = {}
 
-    def doubt(self, namespace: str) -> None:
-        """A sidecar there refuses what we sign, or cannot be reached: the ConfigMap may be gone, as when the
-        namespace was made anew. The next `publish` looks."""
-        self._published.discard(namespace)
+    async def load(self) -> Keys:
+        """The installation's keys; a first one is made when there is no Secret.
 
-    async def publish(self, namespace: str) -> None:
-        """Make sure that `namespace` has the public key; asks the API server once a namespace, until there is doubt."""
-        if namespace in self._published:
-            return
-        name, data = names.KEYS_CONFIGMAP, {self._key.id: self._key.public}
-        existing = await self._client.find(CONFIG_MAPS, namespace, name)
-        if existing is None:
+        Raises ApiError, and RemoteError when the Secret holds no usable key.
+        """
+        secret = await self._client.find(SECRETS, names.SYSTEM_NAMESPACE, names.SIGNING_SECRET)
+        if secret is None:
             fresh = {
                 "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {"name": name, "namespace": namespace},
-                "data": data,
+                "kind": "Secret",
+                "metadata": {
+                    "name": names.SIGNING_SECRET,
+                    "namespace": names.SYSTEM_NAMESPACE,
+                    "annotations": {names.KEY_SINCE: format_time(self._wall())},
+                },
+                "data": {_SEED: self._seed()},
             }
             try:
-                await self._client.create(CONFIG_MAPS, namespace, fresh)
-            except ConflictError:
-                existing = await self._client.get(CONFIG_MAPS, namespace, name)
-        if existing is not None and (existing.get("data") or {}).get(self._key.id) != self._key.public:
-            await self._client.patch(CONFIG_MAPS, namespace, name, {"data": data})
-        self._published.add(namespace)
+                secret = await self._client.create(SECRETS, names.SYSTEM_NAMESPACE, fresh)
+            except ConflictError:  # another controller was first
+                secret = await self._client.get(SECRETS, names.SYSTEM_NAMESPACE, names.SIGNING_SECRET)
+        return self._take(secret)
+
+    async def introduce(self) -> Keys:
+        """Write a new key beside the current one. Raises ConflictError when the Secret is not as it was loaded."""
+        annotations = {names.KEY_NEXT_SINCE: format_time(self._wall()), names.ROTATE: None}
+        return await self._write({_NEXT: self._seed()}, annotations)
+
+    async def finish(self) -> Keys:
+        """The next key becomes the current one, and the old one is gone. Raises ConflictError as `introduce`."""
+        annotations = {names.KEY_SINCE: format_time(self._wall()), names.KEY_NEXT_SINCE: None}
+        return await self._write({_SEED: self._raw["data"][_NEXT], _NEXT: None}, annotations)
+
+    async def drop_wish(self) -> Keys:
+        """Take a person's wish off: what it asks for is under way already."""
+        return await self._write({}, {names.ROTATE: None})
+
+    async def _write(self, data: dict[str, str | None], annotations: dict[str, str | None]) -> Keys:
+        metadata = {"annotations": annotations, "resourceVersion": resource_version_of(self._raw)}
+        patch = {"metadata": metadata, "data": data}
+        written = await self._client.patch(SECRETS, names.SYSTEM_NAMESPACE, names.SIGNING_SECRET, patch)
+        return self._take(written)
+
+    def _take(self, secret: Object) -> Keys:
+        keys = read_keys(secret)
+        self._raw = secret
+        return keys
+
+    def _seed(self) -> str:
+        return base64.b64encode(self._new_seed()).decode()
+
+
+def read_keys(secret: Object) -> Keys:
+    """What the Secret holds. Raises RemoteError when there is no usable key to sign with.
+
+    A next one that cannot be used is as none: the turn begins again with another.
+    """
+    data, annotations = secret.get("data") or {}, annotations_of(secret)
+    current = _key(data.get(_SEED))
+    if current is None:
+        where = f"{names.SYSTEM_NAMESPACE}/{names.SIGNING_SECRET}"
+        raise RemoteError(f"Secret {where} holds no usable key: delete it, and a new one is made")
+    made = _time(secret["metadata"].get("creationTimestamp"), 0.0)
+    since = _time(annotations.get(names.KEY_SINCE), made)
+    following = _key(data.get(_NEXT))
+    if following is not None and following.id == current.id:
+        following = None
+    next_since = 0.0 if following is None else _time(annotations.get(names.KEY_NEXT_SINCE), since)
+    return Keys(current, since, following, next_since, names.ROTATE in annotations)
+
+
+def _key(text: str | None) -> SigningKey | None:
+    try:
+        return SigningKey.from_seed(base64.b64decode(text or "", validate=True))
+    except ValueError:
+        return None
+
+
+def _time(text: str | None, otherwise: float) -> float:
+    """A time that a person may have overwritten."""
+    try:
+        return parse_time(text or "")
+    except (ValueError, RemoteError):
+        return otherwise

@@ -35,62 +35,81 @@ from coalmine_controller.analysis.providers import open_session
 from coalmine_controller.analysis.runner import Runner
 from coalmine_controller.apply import Applier
 from coalmine_controller.events import Recorder
-from coalmine_controller.keys import Publisher, SigningKey
+from coalmine_controller.keys import Keyring, KeyStore
 from coalmine_controller.metrics import Metrics
 from coalmine_controller.observe import from_caches, live
 from coalmine_controller.plan import plan
+from coalmine_controller.publisher import Publisher
 from coalmine_controller.queue import Queue
+from coalmine_controller.rotation import Rotation
+from coalmine_controller.rotation_plan import MAX_AGE
 from coalmine_controller.sidecars import Sidecars
+from coalmine_controller.work_series import Work
 from coalmine_controller.world import World, deployment_of, run_caches
 
 _log = logging.getLogger(__name__)
 
 #: Looks at one Deployment follow each other, those at different ones need not wait.
-_WORKERS = 8
+#: Mostly they wait for the API server, and an abort must not wait for hundreds of weights that are being written:
+#: as many as it answers at once without ado (its own limit for writes is 200).
+_WORKERS = 32
 #: A sidecar that did not acknowledge is told again after this long.
 _PUSH_AGAIN = 1.0
+#: Acknowledgements come in by the hundred, and a look takes all that are there: one of them waits this long for others.
+_GATHER = 0.03
 #: While sidecars hold a routing, look at least this often, whatever events say.
 _RESYNC = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the controller is given: who it is, clocks, randomness, how analyses reach hosts."""
+    """What the controller is given: who it is, clocks, randomness, how analyses reach hosts; and for how many seconds
+    a key signs."""
 
     identity: str
     wall: Callable[[], float]
     suffix: Callable[[], str]
+    new_seed: Callable[[], bytes]
     sessions: Callable[[], aiohttp.ClientSession] = open_session
+    #: Where the provider `prometheus` asks when a metric names no address.
+    prometheus: str = ""
+    key_age: float = MAX_AGE
 
 
 class Controller:
     """One term of leadership."""
 
-    def __init__(
-        self, client: Client, session: aiohttp.ClientSession, key: SigningKey, metrics: Metrics, given: Surroundings
-    ) -> None:
+    def __init__(self, client: Client, session: aiohttp.ClientSession, metrics: Metrics, given: Surroundings) -> None:
         self._client = client
         self._session = session
-        self._key = key
         self._metrics = metrics
         self._given = given
-        self._publisher = Publisher(client, key)
+        self._store = KeyStore(client, given.new_seed, given.wall)
 
     async def run(self, term: int) -> None:
-        """Work until cancelled."""
+        """Work until cancelled. Raises RemoteError when there is no usable signing key."""
         loop = asyncio.get_running_loop()
-        deployments: Queue[Key] = Queue(loop.call_later, loop.time)
-        runs: Queue[Key] = Queue(loop.call_later, loop.time)
+        metrics = self._metrics
+        deployments: Queue[Key] = Queue(loop.call_later, loop.time, metrics.rollouts)
+        runs: Queue[Key] = Queue(loop.call_later, loop.time, metrics.runs)
         self._deployments = deployments
         self._seen: set[Key] = set()
         #: What the API server said when it last refused something for a Deployment: for its status.
         self._refusals: dict[Key, str] = {}
         world = self._world = World(self._client, deployments.add, runs.add)
-        recorder = Recorder(self._client, self._given.identity, self._given.wall, self._given.suffix)
-        runner = Runner(self._client, self._given.wall, self._given.sessions)
-        self._metrics.watch_queues(lambda: len(deployments), lambda: len(runs))
+        recorder = Recorder(self._client, self._given.identity, self._given.wall, self._given.suffix, metrics.told)
+        runner = Runner(self._client, self._given.wall, self._given.sessions, self._given.prometheus)
+        metrics.rollouts.follow(deployments)
+        metrics.runs.follow(runs)
+        metrics.series.watch(world, self._given.wall)
+        # read anew by each term: others may have turned the keys while this one waited
+        ring = Keyring(await self._store.load())
+        publisher = self._publisher = Publisher(self._client, ring)
         async with asyncio.TaskGroup() as group:
-            sidecars = self._sidecars = Sidecars(self._session, self._key, term, group)
+            sidecars = self._sidecars = Sidecars(self._session, ring, term, group, loop.time)
+            self._rotation = Rotation(
+                self._store, ring, publisher, world, sidecars, deployments.add, self._given.wall, self._given.key_age
+            )
             self._applier = Applier(self._client, world, sidecars, recorder, self._given.wall)
             world.pods.listen(lambda old, new: _forget(sidecars, old, new))
             world.deployments.on_relist(lambda: _start(group, self._adopt()))
@@ -99,26 +118,27 @@ class Controller:
                 key = deployment_of(hidden)
                 if key is not None:
                     deployments.add(key)  # also those whose Deployment is gone
+            group.create_task(self._rotation.run())
             for _ in range(_WORKERS):
-                group.create_task(self._work(deployments, self._look))
-                group.create_task(self._work(runs, lambda key: runner.reconcile(*key)))
+                group.create_task(self._work(deployments, metrics.rollouts, self._look))
+                group.create_task(self._work(runs, metrics.runs, lambda key: runner.reconcile(*key)))
 
-    async def _work(self, queue: Queue[Key], look: Callable[[Key], Awaitable[float | None]]) -> None:
+    async def _work(self, queue: Queue[Key], work: Work, look: Callable[[Key], Awaitable[float | None]]) -> None:
         while True:
             key = await queue.take()
             try:
-                with self._metrics.reconcile():
+                with work.look(key):
                     wait = await look(key)
             except ConflictError as error:
                 queue.failed(key)
                 _log.debug("%s/%s: %s", *key, error)
             except ApiError as error:
-                self._metrics.errors.inc()
+                work.failed(key)
                 if 400 <= error.status < 500:
                     self._refusals[key] = error.message
                 _log.warning("%s/%s: %s; again in %.2f s", *key, error, queue.failed(key))
             except Exception:
-                self._metrics.errors.inc()
+                work.failed(key)
                 _log.exception("%s/%s: a fault of the controller; again in %.2f s", *key, queue.failed(key))
             else:
                 queue.succeeded(key)
@@ -132,6 +152,7 @@ class Controller:
         raw = self._world.deployments.get(*key) or await self._unwatched(key)
         if raw is None or raw["metadata"].get("deletionTimestamp"):
             self._seen.discard(key)
+            self._metrics.series.looked(key, (), {})
             return None
         if names.CANARY in annotations_of(raw):
             try:
@@ -147,7 +168,9 @@ class Controller:
                 return None
             observed = replace(fresh, first=first, refusal=refusal)
             decision = plan(observed, self._given.wall())
-        await self._applier.apply(observed, decision, lambda ok: self._settled(key, ok))
+        self._metrics.series.looked(key, observed.pods, decision.routes)
+        told = self._rotation.with_idle(observed, decision)
+        await self._applier.apply(observed, told, lambda ok: self._settled(key, ok))
         self._seen.add(key)
         if decision.routes:
             return min(_RESYNC, _RESYNC if decision.requeue_after is None else decision.requeue_after)
@@ -155,7 +178,7 @@ class Controller:
 
     def _settled(self, key: Key, acknowledged: bool) -> None:
         if acknowledged:
-            self._deployments.add(key)
+            self._deployments.add_after(key, _GATHER)
         else:
             self._publisher.doubt(key[0])
             self._deployments.add_after(key, _PUSH_AGAIN)

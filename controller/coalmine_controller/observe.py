@@ -13,7 +13,7 @@ from coalmine.model.errors import SpecError
 from coalmine.model.rollout import Status, Wishes
 from coalmine.model.strategy import Strategy
 from coalmine_controller.background import build
-from coalmine_controller.convert import deployment_from, pod_from, replica_set_from, run_from, sidecar_boot
+from coalmine_controller.convert import deployment_from, pod_from, replica_set_from, run_from
 from coalmine_controller.observed import Deployment, Observed
 from coalmine_controller.sidecars import Sidecars
 from coalmine_controller.versions import sort_out
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 def from_caches(world: World, sidecars: Sidecars, raw: Object) -> Observed:
     """The snapshot of the Deployment `raw` as the caches have it."""
-    deployment = deployment_from(raw)
+    deployment = world.deployment.of(raw)
     sets = world.sets_of((deployment.namespace, deployment.name))
     pods = world.pods_of(deployment.namespace, [name_of(s) for s in sets])
     return _assemble(world, sidecars, deployment, sets, pods, live=False)
@@ -62,9 +62,9 @@ def _assemble(
     wishes = Wishes.from_json((rollout or {}).get("spec") or {})
     seen = []
     for raw in pods:
-        applied, error = sidecars.applied(uid_of(raw), sidecar_boot(raw))
+        applied, error = sidecars.applied(uid_of(raw), world.boot.of(raw))
         schema = sidecars.schema(uid_of(raw))
-        seen.append(replace(pod_from(raw), applied=applied, push_error=error, schema=schema))
+        seen.append(replace(world.pod.of(raw), applied=applied, push_error=error, schema=schema))
     run = world.runs.get(deployment.namespace, status.analysis_run) if status.analysis_run else None
     if run is not None and (rollout is None or not is_run_of(run, rollout)):
         run = None  # of an earlier Rollout, which counted its attempts anew: it is being collected
@@ -73,7 +73,7 @@ def _assemble(
         rollout_exists=rollout is not None,
         wishes=wishes,
         status=status,
-        replica_sets=tuple(replica_set_from(s, deployment) for s in sets),
+        replica_sets=tuple(replica_set_from(s, deployment) if live else world.replica_set(s, deployment) for s in sets),
         pods=tuple(seen),
         run=run_from(run) if run is not None else None,
         live=live,

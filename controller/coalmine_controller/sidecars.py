@@ -7,6 +7,10 @@ sidecar's container was started again, and as soon as anything else is on its wa
 was lost does not tell which of the two it holds. Nothing is remembered across a restart of the
 controller: a push that says nothing new is cheap. An answer is hostile until shown otherwise: whatever
 runs at a pod's address wrote it.
+
+While keys turn (`rotation_plan`) a sidecar is tried with the next key, and, if it does not know that one yet, sent
+the same document signed by the current one, in the same push. One that has its routing is told it again by the
+next key, now and then, until it takes it.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import aiohttp
 from coalmine.model.errors import RemoteError
 from coalmine.model.names import SIGNATURE_HEADER
 from coalmine.model.wire import Answer, ArmCounters, Document, Routing, Version, decode_answer, encode
-from coalmine_controller.keys import SigningKey
+from coalmine_controller.keys import Keyring, SigningKey
 from coalmine_controller.observed import Pod
 
 _log = logging.getLogger(__name__)
@@ -35,6 +39,8 @@ _MAX_ANSWER = 1 << 20
 _HIGHEST = 1 << 62
 #: Pushes under way at once: each costs a connection.
 _PARALLEL = 64
+#: Seconds for which a sidecar that did not know the next key is not tried with it: a kubelet takes a minute.
+_TRY_AGAIN = 5.0
 
 
 @dataclass(slots=True)
@@ -46,15 +52,26 @@ class _Sidecar:
     error: str = ""
     counters: Mapping[str, ArmCounters] = field(default_factory=dict)
     schema: int | None = None
+    #: Id of the key that signed what it has applied; and until when it is not tried with another.
+    key: str = ""
+    not_before: float = 0.0
     task: asyncio.Task[None] | None = None
 
 
 class Sidecars:
     """The pushes of one term of leadership."""
 
-    def __init__(self, session: aiohttp.ClientSession, key: SigningKey, term: int, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        ring: Keyring,
+        term: int,
+        group: asyncio.TaskGroup,
+        clock: Callable[[], float],
+    ) -> None:
         self._session = session
-        self._key = key
+        self._ring = ring
+        self._clock = clock
         self._term = term
         self._counter = 0
         self._group = group
@@ -73,6 +90,11 @@ class Sidecars:
         sidecar = self._sidecars.get(uid)
         return sidecar.schema if sidecar else None
 
+    def key(self, uid: str) -> str:
+        """Id of the key that signed what it has applied, as far as this controller knows; or ""."""
+        sidecar = self._sidecars.get(uid)
+        return sidecar.key if sidecar else ""
+
     def counters(self, uid: str) -> Mapping[str, ArmCounters]:
         """What it had counted when it last answered."""
         sidecar = self._sidecars.get(uid)
@@ -88,20 +110,22 @@ class Sidecars:
         """Have `routing` pushed to `pod` unless it has it; `settled` is told whether it was acknowledged."""
         sidecar = self._sidecars.get(pod.uid)
         if sidecar is None or sidecar.boot != boot:
-            nonce = sidecar.nonce if sidecar else ""
+            nonce, key = (sidecar.nonce, sidecar.key) if sidecar else ("", "")
             if sidecar is not None and sidecar.task is not None:
                 sidecar.task.cancel()
-            sidecar = self._sidecars[pod.uid] = _Sidecar(boot, nonce)
+            sidecar = self._sidecars[pod.uid] = _Sidecar(boot, nonce, key=key)
         sidecar.wanted = routing
-        if sidecar.task is None and sidecar.applied != routing and pod.address and pod.injection is not None:
+        owed = sidecar.applied != routing or self._owes_key(sidecar)
+        if sidecar.task is None and owed and pod.address and pod.injection is not None:
             address = f"http://{_bracketed(pod.address)}:{pod.injection.admin_port}/config"
             sidecar.task = self._group.create_task(self._push(address, pod.uid, sidecar, settled))
 
     async def _push(self, url: str, uid: str, sidecar: _Sidecar, settled: Callable[[bool], None]) -> None:
         try:
-            while sidecar.wanted is not None and sidecar.applied != sidecar.wanted:
+            while sidecar.wanted is not None and (sidecar.applied != sidecar.wanted or self._owes_key(sidecar)):
                 routing = sidecar.wanted
-                sidecar.applied = None
+                if sidecar.applied != routing:
+                    sidecar.applied = None
                 try:
                     async with self._slots, asyncio.timeout(_PUSH_SECONDS):
                         answer = await self._put(url, uid, sidecar, routing)
@@ -115,15 +139,21 @@ class Sidecars:
             settled(not sidecar.error)
 
     async def _put(self, url: str, uid: str, sidecar: _Sidecar, routing: Routing) -> Answer:
-        """Push; a wrong nonce (the sidecar was started again, or never met us) is answered with the right one."""
-        for _ in range(3):
+        """Push; a wrong nonce (the sidecar was started again, or never met us) is answered with the right one, and a
+        key that it does not know is followed by the other."""
+        first, *others = self._signers(sidecar)
+        for _ in range(3 + len(others)):
             self._counter += 1
             version = Version(self._term, self._counter)
             body = encode(Document(version, uid, sidecar.nonce, routing))
-            headers = {SIGNATURE_HEADER: self._key.sign(body), "Content-Type": "application/json"}
+            headers = {SIGNATURE_HEADER: first.sign(body), "Content-Type": "application/json"}
             # a redirect would have the controller send requests wherever a pod likes
             async with self._session.put(url, data=body, headers=headers, allow_redirects=False) as response:
                 text = await _read(response.content)
+                if response.status == 401 and others:
+                    sidecar.not_before = self._clock() + _TRY_AGAIN
+                    first = others.pop()
+                    continue
                 if response.status not in (200, 409):
                     raise RemoteError(f"the sidecar answered {response.status}: {text[:200].decode(errors='replace')}")
                 answer = decode_answer(text)
@@ -132,6 +162,7 @@ class Sidecars:
             if response.status == 200:
                 if answer.applied != version:
                     raise RemoteError("the sidecar says yes, and names another document")
+                sidecar.key = first.id
                 return answer
             if answer.applied is not None and answer.applied.term > self._term:
                 raise RemoteError(f"the sidecar follows a newer leader (term {answer.applied.term})")
@@ -139,6 +170,20 @@ class Sidecars:
                 self._counter = max(self._counter, min(answer.applied.counter, _HIGHEST))
             sidecar.nonce = answer.nonce
         raise RemoteError("the sidecar refuses every nonce that it gives")
+
+    def _owes_key(self, sidecar: _Sidecar) -> bool:
+        """Whether it is to be told what it has once more, signed by the next key."""
+        following = self._ring.keys.next
+        return following is not None and sidecar.key != following.id and self._clock() >= sidecar.not_before
+
+    def _signers(self, sidecar: _Sidecar) -> list[SigningKey]:
+        """Which keys to try, in which order."""
+        keys = self._ring.keys
+        if keys.next is None:
+            return [keys.current]
+        if sidecar.key == keys.next.id or self._clock() >= sidecar.not_before:
+            return [keys.next, keys.current]
+        return [keys.current, keys.next]
 
 
 async def _read(stream: aiohttp.StreamReader) -> bytes:

@@ -25,8 +25,12 @@ from coalmine.kube.resources import (
     controller_of,
     name_of,
     namespace_of,
+    uid_of,
 )
 from coalmine.model import names
+from coalmine_controller.convert import deployment_from, pod_from, replica_set_from, sidecar_boot
+from coalmine_controller.observed import Deployment, ReplicaSet
+from coalmine_controller.reading import Reading
 
 
 class World:
@@ -54,6 +58,14 @@ class World:
         self._run_changed = run_changed
         self._sets_of: dict[Key, set[str]] = {}
         self._pods_of: dict[Key, set[str]] = {}
+        #: What was read of Deployments and pods, kept while they do not change.
+        self.deployment = Reading(deployment_from)
+        self.pod = Reading(pod_from)
+        self.boot = Reading(sidecar_boot)
+        self.deployments.listen(self.deployment.listen)
+        self.pods.listen(self.pod.listen)
+        self.pods.listen(self.boot.listen)
+        self._readings: dict[str, tuple[Object, str, ReplicaSet]] = {}
         for cache in (self.deployments, self.rollouts):
             cache.listen(lambda old, new: self._notify(old, new, _own_key))
         self.replica_sets.listen(self._on_replica_set)
@@ -72,6 +84,15 @@ class World:
         found = (self.replica_sets.get(key[0], name) for name in self._sets_of.get(key, ()))
         return [obj for obj in found if obj is not None]
 
+    def replica_set(self, raw: Object, deployment: Deployment) -> ReplicaSet:
+        """What is read of a ReplicaSet of `deployment`, kept as long as it is the same for the same."""
+        kept = self._readings.get(uid_of(raw))
+        if kept is not None and kept[0] is raw and kept[1] == deployment.uid:
+            return kept[2]
+        read = replica_set_from(raw, deployment)
+        self._readings[uid_of(raw)] = raw, deployment.uid, read
+        return read
+
     def pods_of(self, namespace: str, replica_sets: Iterable[str]) -> list[Object]:
         """The pods that those ReplicaSets control."""
         found = (
@@ -85,6 +106,8 @@ class World:
                 self._changed(key)
 
     def _on_replica_set(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and (new is None or uid_of(new) != uid_of(old)):
+            self._readings.pop(uid_of(old), None)
         for obj, add in ((old, False), (new, True)):
             key = deployment_of(obj) if obj is not None else None
             if obj is not None and key is not None:
@@ -96,9 +119,10 @@ class World:
             owner = _replica_set_of(obj) if obj is not None else None
             if obj is not None and owner is not None:
                 _index(self._pods_of, owner, name_of(obj), add)
-        self._notify(old, new, self._deployment_of_pod)
+        self._notify(old, new, self.deployment_of_pod)
 
-    def _deployment_of_pod(self, pod: Object) -> Key | None:
+    def deployment_of_pod(self, pod: Object) -> Key | None:
+        """The Deployment that a pod belongs to, by way of its ReplicaSet."""
         owner = _replica_set_of(pod)
         replica_set = self.replica_sets.get(*owner) if owner else None
         return deployment_of(replica_set) if replica_set else None

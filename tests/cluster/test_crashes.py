@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from coalmine.kube.resources import LEASES, PODS, REPLICA_SETS
 from coalmine.model import names
 from coalmine.model.rollout import Phase, Wishes
 from coalmine_controller.convert import deployment_from, pod_from, replica_set_from
-from coalmine_controller.keys import load_key
+from coalmine_controller.keys import Keyring, KeyStore
 from coalmine_controller.observed import Observed
 from coalmine_controller.routing import split
 from coalmine_controller.sidecars import Sidecars
@@ -135,10 +136,10 @@ async def push_to(scene: Scene, count: int) -> int:
         tuple(pod_from(p) for p in pods),
     )
     routes = split(observed, sort_out(observed), app.status.weight, app.status.control)
-    key = await load_key(lab.client, b"\0" * 32)
+    ring = Keyring(await KeyStore(lab.client, lambda: b"\0" * 32, time.time).load())
     told: list[bool] = []
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        sidecars = Sidecars(session, key, int(lease["spec"]["leaseTransitions"]), group)
+        sidecars = Sidecars(session, ring, int(lease["spec"]["leaseTransitions"]), group, time.monotonic)
         for pod in [p for p in observed.pods if p.uid in routes and not p.terminating][:count]:
             sidecars.tell(pod, "", routes[pod.uid], told.append)
     return sum(told)

@@ -47,17 +47,20 @@ class _Taken:
 
 
 class Runner:
-    """Carries runs on. `clock` gives Unix time; `sessions` opens a session for one measurement."""
+    """Carries runs on. `clock` gives Unix time; `sessions` opens a session for one measurement; `prometheus` is
+    where metrics are asked that name no address."""
 
     def __init__(
         self,
         client: Client,
         clock: Callable[[], float],
         sessions: Callable[[], aiohttp.ClientSession] = open_session,
+        prometheus: str = "",
     ) -> None:
         self._client = client
         self._clock = clock
         self._sessions = sessions
+        self._prometheus = prometheus
         self._places = asyncio.Semaphore(MAX_CONCURRENT)
         # with the run's uid, so that a run made anew under the same name inherits nothing
         self._unwritten: dict[tuple[str, str], tuple[str, tuple[_Taken, ...]]] = {}
@@ -101,8 +104,9 @@ class Runner:
     async def _measurement(self, namespace: str, metric: Metric) -> Measurement:
         async with self._places:
             started = self._clock()
+            context = Context(namespace, self._sessions, self._prometheus)
             try:
-                measured = await provider_of(metric.settings).measure(Context(namespace, self._sessions))
+                measured = await provider_of(metric.settings).measure(context)
             except MeasurementError as error:
                 return Measurement(Phase.ERROR, started, self._clock(), message=str(error))
             # off the loop: a long condition on a large result would hold up everything else

@@ -8,6 +8,8 @@ Rules:
   and what is older than what is known is dropped, be it an event, an answer or a list
   (resourceVersions of one resource are ordered numbers: KEP-5504). That an object was deleted
   is known, too: the answer to a write may come in after the event of the deletion behind it.
+- Objects are kept without their managedFields, which are a third of each and nobody's here. (A write without them
+  leaves them as they are: structured-merge-diff's fieldmanager takes the stored ones then.)
 - Who listens is told of the objects that changed, old and new; what changed is theirs to compare.
 """
 
@@ -128,8 +130,8 @@ class Cache:
             return
         if uid_of(obj) in self._deleted and not _later(version, self._deleted[uid_of(obj)]):
             return
-        obj.setdefault("apiVersion", self._resource.api_version)
-        obj.setdefault("kind", self._resource.kind)
+        metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+        obj = {"apiVersion": self._resource.api_version, "kind": self._resource.kind, **obj, "metadata": metadata}
         self._objects[key] = obj
         self._tell(old, obj)
 

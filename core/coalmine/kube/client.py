@@ -15,13 +15,17 @@ import asyncio
 import contextlib
 import json
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
 
+from coalmine.kube.calls import Call, Observer, ignore, words
 from coalmine.kube.resources import Object
 from coalmine.kube.verbs import WATCH_SECONDS, ApiError, Event, Verbs, api_error
 from coalmine.model.errors import RemoteError
@@ -37,16 +41,19 @@ class Client(Verbs):
     #: Time limit of a request; of a watch, that of its connection.
     request_seconds: float = 8.0
 
-    def __init__(self, library_client: Any, namespace: str = "default") -> None:
+    def __init__(self, library_client: Any, namespace: str = "default", observe: Observer = ignore) -> None:
         self._library = library_client
         self._namespace = namespace
+        self._observe = observe
         self._configuration = library_client.configuration
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Client:
+    async def connect(
+        cls, kubeconfig: str | None = None, context: str | None = None, *, observe: Observer = ignore
+    ) -> Client:
         """Find the cluster by kubectl's rules: the given file, else $KUBECONFIG, else the
-        pod's service account, else ~/.kube/config.
+        pod's service account, else ~/.kube/config. `observe` is told of each request.
 
         Raises RemoteError with what to do when there is none, or it cannot be read.
         """
@@ -81,7 +88,9 @@ class Client(Verbs):
                 detail = f"it has no context {context}; `kubectl config get-contexts` lists those that it has"
             raise RemoteError(f"the kubeconfig cannot be used: {detail}") from error
         configuration.connection_pool_maxsize = 0  # the callers bound what they have in flight
-        connected = cls(client.ApiClient(configuration), str(namespace or "default"))
+        # aiohttp would look .netrc and the proxies up at each request, in a thread: four times what a small GET costs
+        configuration.client_session_kwargs = {"trust_env": False, "proxy": _proxy(configuration.host)}
+        connected = cls(client.ApiClient(configuration), str(namespace or "default"), observe)
         # the library writes keys that are in a kubeconfig to the temporary directory, and removes them only if we end
         # in order: they have been read by now
         config.kube_config._cleanup_temp_files()  # type: ignore[no-untyped-call]
@@ -153,10 +162,13 @@ class Client(Verbs):
             headers["Content-Type"] = content_type
             data = json.dumps(body).encode()
         url = self._configuration.host.rstrip("/") + path
+        began, answered = time.perf_counter(), False
         try:
             async with self._session.request(
                 method, url, params=query, data=data, headers=headers, timeout=timeout
             ) as response:
+                answered = True
+                self._observe(Call(*words(method, path, query), response.status, time.perf_counter() - began))
                 if response.status >= 400:
                     text = await response.text(errors="replace")  # what stands in between may say it in any encoding
                     try:
@@ -166,12 +178,20 @@ class Client(Verbs):
                     raise api_error(response.status, status if isinstance(status, dict) else None, text)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if not answered:
+                self._observe(Call(*words(method, path, query), 0, time.perf_counter() - began))
             detail = str(error) or type(error).__name__
             if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
                 number = error.os_error.errno or 0  # the library's text tells of its sockets; not positive: a name's
                 detail = os.strerror(number) if number > 0 else error.os_error.strerror or detail
                 detail = f"{error.host}:{error.port}: {detail}"
             raise ApiError(0, "Unreachable", f"the API server cannot be reached: {detail}") from error
+
+
+def _proxy(server: str) -> str | None:
+    """The proxy that the environment names for `server` (HTTPS_PROXY, NO_PROXY)."""
+    parts = urlsplit(server)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

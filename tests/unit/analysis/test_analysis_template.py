@@ -87,7 +87,7 @@ BAD_METRICS = [
     ({"sucessCondition": "true"}, "spec.metrics[0].sucessCondition: is unknown; did you mean successCondition?"),
     ({"provider": None}, "spec.metrics[0].provider: there is nothing; write exactly one of web"),
     ({"provider": {}}, "spec.metrics[0].provider: there are 0 providers; write exactly one of web"),
-    ({"provider": {"prometheus": {}}}, "spec.metrics[0].provider.prometheus: is not supported by this version"),
+    ({"provider": {"job": {}}}, "spec.metrics[0].provider.job: is not supported by this version"),
     ({"provider": {**web(), "job": {}}}, "spec.metrics[0].provider.job: is not supported by this version"),
     ({"provider": {"wed": {}}}, "spec.metrics[0].provider.wed: is unknown; did you mean web?"),
     ({"provider": web(url=None)}, "spec.metrics[0].provider.web.url: is missing"),

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from coalmine_controller.analysis.fields import Fields
 from coalmine_controller.analysis.providers import Context, Measured, MeasurementError, open_session, provider_of
-from coalmine_controller.analysis.providers.web import MAX_BODY, MAX_REDIRECTS, in_namespace
+from coalmine_controller.analysis.providers.fetch import MAX_BODY, in_namespace
+from coalmine_controller.analysis.providers.web import MAX_REDIRECTS
 from coalmine_controller.analysis.settings import WebSettings, read_web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,13 +18,13 @@ from coalmine.kube.resources import (
     DEPLOYMENTS,
     REPLICA_SETS,
     ROLLOUTS,
+    SECRETS,
     Object,
 )
 from coalmine.kube.verbs import ApiError
 from coalmine.model import names
 from coalmine.model.fingerprint import fingerprint
 from coalmine_controller.decision import Decision
-from coalmine_controller.keys import SigningKey
 from coalmine_controller.loop import Controller, Surroundings
 from coalmine_controller.metrics import Metrics
 from coalmine_controller.observed import Observed
@@ -77,18 +77,18 @@ class Stage:
         self.metrics = Metrics()
 
     def begin(self) -> None:
-        given = Surroundings("me", now, lambda: f"x{self.cluster.version}")
+        given = Surroundings("me", now, lambda: f"x{self.cluster.version}", lambda: bytes(32))
         controller = Controller(
             self.cluster,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]  there are no pods to push to
-            SigningKey.from_seed(bytes(32)),
             self.metrics,
             given,
         )
         self.task = asyncio.create_task(controller.run(1))
 
     def looks(self) -> float:
-        return self.metrics.registry.get_sample_value("coalmine_controller_reconcile_seconds_count") or 0.0
+        labels = {"namespace": "default"}
+        return self.metrics.registry.get_sample_value("rollout_reconcile_count", labels) or 0.0
 
     def status(self) -> Any:
         found = self.cluster.stored(ROLLOUTS, "default", "colorapi")
@@ -119,7 +119,8 @@ def test_an_idle_deployment_costs_nothing() -> None:
         seen = len(stage.cluster.requests)
         await asyncio.sleep(3600)
         assert stage.looks() == looks
-        assert {verb for verb, _ in stage.cluster.requests[seen:]} == {"WATCH"}
+        rest = {(verb, path) for verb, path in stage.cluster.requests[seen:] if verb != "WATCH"}
+        assert rest == {("GET", SECRETS.path(names.SYSTEM_NAMESPACE, names.SIGNING_SECRET))}, "for all of them, one"
 
     story(tell)
 
@@ -337,8 +338,7 @@ def test_a_fault_about_one_deployment_is_counted_and_no_other_one_suffers(
         stage.cluster.put(DEPLOYMENTS, broken)
         stage.begin()
         await asyncio.sleep(60)
-        errors = stage.metrics.registry.get_sample_value("coalmine_controller_reconcile_errors_total")
-        assert errors is not None
+        errors = stage.metrics.rollouts.failures("default", "broken")
         assert 8 <= errors <= 15, "it is tried again, with backoff"
         assert "default/broken: a fault of the controller" in caplog.text
         assert "ZeroDivisionError: its data are bad" in caplog.text

@@ -32,7 +32,7 @@ from coalmine.model.wire import (
     encode_answer,
 )
 from coalmine_controller.convert import pod_from
-from coalmine_controller.keys import SigningKey
+from coalmine_controller.keys import Keyring, Keys, SigningKey
 from coalmine_controller.observed import Pod
 from coalmine_controller.sidecars import Sidecars
 
@@ -155,7 +155,12 @@ def story(tell: Callable[[Stage], Awaitable[None]], *, term: int = 5) -> None:
         at = replace(pod_from(pod("pod-1")), injection=injection)
         try:
             async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-                stage = Stage(Sidecars(session, KEY, term, group), sidecar, at, listen)
+                stage = Stage(
+                    Sidecars(session, Keyring(Keys(KEY, 0.0)), term, group, asyncio.get_running_loop().time),
+                    sidecar,
+                    at,
+                    listen,
+                )
                 stage.sites = runner.sites  # type: ignore[attr-defined]
                 await tell(stage)
         finally:

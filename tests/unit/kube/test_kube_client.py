@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from coalmine.kube.calls import Call
 from coalmine.kube.client import Client
 from coalmine.kube.resources import DEPLOYMENTS, NODES, PODS
 from coalmine.kube.verbs import STRATEGIC, ApiError, ConflictError, Event, GoneError, NotFoundError
@@ -422,3 +423,40 @@ def test_keys_of_a_kubeconfig_are_not_left_in_files(tmp_path: Path, monkeypatch:
                 assert list(scratch.iterdir()) == []
 
     asyncio.run(work())
+
+
+def test_who_counts_is_told_of_each_request() -> None:
+    seen: list[Call] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/gone"):
+            raise web.HTTPNotFound
+        return web.json_response({"metadata": {}, "items": []})
+
+    async def main() -> None:
+        server = Server()
+        server.handle = answer
+        client = Client(_Library(await server.start()), observe=seen.append)
+        async with client:
+            await client.list(DEPLOYMENTS, "ns")
+            await client.find(PODS, "ns", "gone")
+            with pytest.raises(ApiError, match="malformed"):  # a list is no event; the watch is counted all the same
+                _ = [event async for event in client.watch(PODS, None, "1")]
+        await server.stop()
+
+    asyncio.run(main())
+    assert [call[:3] for call in seen] == [("List", "deployments", 200), ("Get", "pods", 404), ("Watch", "pods", 200)]
+    assert all(call.seconds >= 0 for call in seen)
+
+
+def test_no_answer_is_counted_as_status_0() -> None:
+    seen: list[Call] = []
+
+    async def main() -> None:
+        client = Client(_Library("http://127.0.0.1:1"), observe=seen.append)
+        async with client:
+            with pytest.raises(ApiError):
+                await client.get(NODES, None, "a")
+
+    asyncio.run(main())
+    assert [call[:3] for call in seen] == [("Get", "nodes", 0)]

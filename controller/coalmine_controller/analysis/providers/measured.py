@@ -25,10 +25,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a measurement needs from outside: the run's namespace, and a way to the network."""
+    """What a measurement needs from outside: the run's namespace, a way to the network, and where the
+    controller's own Prometheus is ("": nobody said)."""
 
     namespace: str
     open_session: Callable[[], aiohttp.ClientSession]
+    prometheus: str = ""
 
 
 class Provider(Protocol):

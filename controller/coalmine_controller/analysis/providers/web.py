@@ -8,7 +8,6 @@ measurement, so that the Service spreads measurements over pods as it does for a
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,16 +15,13 @@ import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver
 
+from coalmine_controller.analysis.providers.fetch import in_namespace, read_body, shown
 from coalmine_controller.analysis.providers.measured import Context, Measured, MeasurementError
 from coalmine_controller.analysis.settings.web import WebSettings
 from coalmine_controller.analysis.values import MAX_NESTING, TooDeepError, read_json, write_json
 
-#: Bytes of an answer. A metric is a few; 1 MiB is a generous page of them, and fifty metrics of it
-#: at a time fit into the controller's memory.
-MAX_BODY: Final = 1024 * 1024
 #: A health page may move once or twice; more is a loop.
 MAX_REDIRECTS: Final = 5
-_CHUNK: Final = 64 * 1024
 
 
 def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
@@ -46,8 +42,7 @@ class Web:
     async def measure(self, context: Context) -> Measured:
         """One request. Raises MeasurementError."""
         url = in_namespace(yarl.URL(self.settings.url), context.namespace)
-        # the query and user of a URL may hold secrets: they are not shown
-        title = f"{self.settings.method} {url.with_user(None).with_query(None).with_fragment(None)}"
+        title = f"{self.settings.method} {shown(url)}"
         try:
             async with asyncio.timeout(self.settings.timeout), context.open_session() as session:
                 body = await self._fetch(session, url, title)
@@ -78,12 +73,7 @@ class Web:
         ) as response:
             if not 200 <= response.status < 300:
                 raise MeasurementError(f"{title}: answered {response.status}, not 2xx")
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise MeasurementError(f"{title}: the answer is longer than {MAX_BODY} bytes")
-        return body.decode(errors="replace")
+            return await read_body(response, title)
 
     def _read(self, body: str, title: str) -> Measured:
         try:
@@ -104,15 +94,3 @@ class Web:
         if not matches:
             raise MeasurementError(f"{title}: jsonPath {self.settings.path} finds nothing in the answer")
         return matches[0].value
-
-
-def in_namespace(url: yarl.URL, namespace: str) -> yarl.URL:
-    """`url`, its host completed with the namespace when it is the bare name of a Service."""
-    host = url.host or ""
-    if not namespace or not host or "." in host or host == "localhost":
-        return url
-    try:
-        ipaddress.ip_address(host)  # an IPv6 address has no dots
-    except ValueError:
-        return url.with_host(f"{host}.{namespace}")
-    return url

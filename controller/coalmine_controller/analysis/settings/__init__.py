@@ -9,17 +9,17 @@ from collections.abc import Callable
 from typing import Final
 
 from coalmine_controller.analysis.fields import Fields
+from coalmine_controller.analysis.settings.prometheus import PrometheusSettings, read_prometheus
 from coalmine_controller.analysis.settings.web import WebSettings, read_web
 
 #: The settings of any provider.
-Settings = WebSettings
+Settings = WebSettings | PrometheusSettings
 
 #: The provider's key in a metric, and the function that reads its fields. It raises SpecError.
-READERS: Final[dict[str, Callable[[Fields], Settings]]] = {"web": read_web}
+READERS: Final[dict[str, Callable[[Fields], Settings]]] = {"web": read_web, "prometheus": read_prometheus}
 
 #: Argo's providers that this version has not.
 UNSUPPORTED: Final = (
-    "prometheus",
     "job",
     "datadog",
     "newRelic",

@@ -41,7 +41,7 @@ def read_web(fields: Fields) -> WebSettings:
     method = fields.text("method", "GET") or "GET"
     if method not in _METHODS:
         raise SpecError(fields.at("method"), f"{method!r} is unknown", f"write one of {', '.join(_METHODS)}")
-    headers = [_header(fields, i, raw) for i, raw in enumerate(fields.sequence("headers"))]
+    headers = [read_header(fields, i, raw) for i, raw in enumerate(fields.sequence("headers"))]
     body = fields.text("body", "") or None
     if fields.raw("jsonBody") is not None:
         if body is not None:
@@ -79,7 +79,8 @@ def _url(fields: Fields) -> str:
     return url
 
 
-def _header(fields: Fields, index: int, raw: Any) -> tuple[str, str]:
+def read_header(fields: Fields, index: int, raw: Any) -> tuple[str, str]:
+    """One entry of ``headers``. Raises SpecError."""
     entry = Fields(raw, fields.at(f"headers[{index}]"), "write {key: NAME, value: VALUE}")
     entry.known(("key", "value"))
     name, value = entry.text("key"), entry.text("value", "")
