@@ -29,6 +29,7 @@ from coalmine_sandbox.plane.small import SmallControlPlane, find_kubectl
 if TYPE_CHECKING:
     from releases import Stage
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # developers' tooling, which is no part of the distribution
 sys.path.insert(0, str(Path(__file__).parent))  # what the tests of this folder share
 
 T = TypeVar("T")
