@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # tests mostly wait: for probes, pauses, pods that end
 WORKERS ?= 3
 
-.PHONY: demo demo-real test test-compiled check binaries test-cluster compiled bench fuzz recording lock clean
+.PHONY: demo demo-real test test-compiled check binaries test-cluster compiled bench bench-scale fuzz manifests monitoring recording lock clean
 
 demo: $(READY) ## the article's story, live, on a small Kubernetes of its own
 	@$(BIN)/coalmine demo $(ARGS)
@@ -25,6 +25,7 @@ check: $(READY) ## style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy -p manifests.generate -p monitoring
 	$(BIN)/lint-imports
 
 binaries: $(READY) ## Kubernetes' own control plane: found, or built once with Go into the user's cache
@@ -42,17 +43,27 @@ test-compiled: compiled ## the sidecar's tests on the compiled modules
 bench: compiled ## the sidecar beside nginx and HAProxy; needs those and wrk (Debian: nginx-light haproxy wrk)
 	$(BIN)/python -m bench $(ARGS)
 
+bench-scale: binaries ## how the controller grows, on Kubernetes' own control plane; needs root
+	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/python -m bench.scale $(ARGS)
+
 fuzz: $(READY) ## the proxy's parsers and relay, guided by coverage; needs atheris, which is not everywhere
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-fuzz.lock || \
 		echo "atheris cannot be installed here: the fuzzers will say so and skip"
 	set -e; for target in heads chunks relay; do $(BIN)/python tests/fuzz/fuzz_$$target.py $(ARGS) || test $$? = 77; done
 
+manifests: $(READY) ## the kinds and the Helm chart, from their sources
+	$(BIN)/python -m manifests.generate
+
+monitoring: $(READY) ## dashboard, alert rules and their picture, from one source
+	$(BIN)/python -m monitoring
+
 recording: $(READY) ## the pictures of the README, from a real run
 	$(BIN)/python docs/record docs/img/demo.svg --still docs/img/demo-still.svg --still-when "✖ Degraded" \
 		--title "make demo" --speed 1.5 -- $(BIN)/coalmine demo --pace 4
 
-lock: ## write requirements.lock anew from pyproject.toml
+lock: ## write the lock files anew from pyproject.toml
 	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	uv pip compile --group image --constraint requirements.lock --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-image.lock
 	uv pip compile --group fuzz --constraint requirements.lock --generate-hashes --no-emit-index-url --no-header -o requirements-fuzz.lock
 
 clean: ## remove what the targets above made in the checkout
