@@ -12,7 +12,6 @@ differs from a cluster: the webhook is called at an address rather than through 
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import shutil
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+import aiohttp
 import yaml
 
 from coalmine.kube.client import Client
@@ -39,9 +39,9 @@ from coalmine.model.names import (
 from coalmine_sandbox import isolate, keep
 from coalmine_sandbox.connect import Names
 from coalmine_sandbox.daemon import Daemon
-from coalmine_sandbox.ground import REAL
+from coalmine_sandbox.ground import REAL, Endpoint
 from coalmine_sandbox.keep.tied import tied
-from coalmine_sandbox.plane import ControlPlane
+from coalmine_sandbox.plane import ControlPlane, answers
 
 _SOURCES: Final = Path(__file__).parents[2]
 MANIFESTS: Final = _SOURCES / "manifests"
@@ -176,45 +176,55 @@ class Lab:
             await self.until(self.leader, "a controller takes the lead")
 
     async def start_webhook(self) -> Daemon:
-        """Start the webhook under its service account, and register it once it listens."""
+        """Register the webhook at its address and start it under its service account; it publishes its authority.
+
+        Registered first: its readiness is that API servers can trust it.
+        """
         host, port = self.ground.webhook
-        certificates = self.state / "webhook-certs"
-        kubeconfig = await self.control_plane.kubeconfig_for(WEBHOOK_SERVICE_ACCOUNT, SYSTEM_NAMESPACE)
-        arguments = ["webhook", "--listen", f"{host}:{port}", "--certs", str(certificates)]
-        arguments += ["--kubeconfig", str(kubeconfig), "--image", IMAGE, "--sidecar", "native"]
-        self.webhook = self._python("webhook", "coalmine_cli", *arguments)
-        self.webhook.start()
-        await self.webhook_ready()
-        authority = (certificates / "ca.crt").read_bytes()
         objects = read(self.manifests / "base" / "webhook.yaml")
-        registered = [
-            direct(obj, f"https://{host}:{port}", authority)
-            for obj in objects
-            if obj["kind"].endswith("WebhookConfiguration")
-        ]
-        await self.apply(registered)
+        await self.apply(
+            direct(obj, f"https://{host}:{port}") for obj in objects if obj["kind"].endswith("WebhookConfiguration")
+        )
+        self.webhook = await self.another_webhook("webhook", self.ground.webhook, self.webhook_metrics)
+        await self.webhook_ready()
         # the API server learns of a new configuration in its own time
         await self.until(self._webhook_called, "the API server calls the webhook")
         return self.webhook
 
+    async def another_webhook(self, name: str, listen: Endpoint, metrics: Endpoint, *arguments: str) -> Daemon:
+        """Start a webhook process with further arguments; nobody waits for it, and the caller ends it."""
+        kubeconfig = await self.control_plane.kubeconfig_for(WEBHOOK_SERVICE_ACCOUNT, SYSTEM_NAMESPACE)
+        given = ["webhook", "--listen", f"{listen[0]}:{listen[1]}", "--metrics-listen", f"{metrics[0]}:{metrics[1]}"]
+        given += ["--kubeconfig", str(kubeconfig), "--image", IMAGE, "--shutdown-delay", "0", *arguments]
+        daemon = self._python(name, "coalmine_cli", *given)
+        daemon.start()
+        return daemon
+
+    @property
+    def webhook_metrics(self) -> Endpoint:
+        """Where the webhook serves /metrics, /healthz and /readyz: plain HTTP, the port after that of reviews."""
+        host, port = self.ground.webhook
+        return host, port + 1
+
     async def webhook_ready(self) -> None:
-        """Returns once the webhook listens and its authority is there."""
-        bundle = self.state / "webhook-certs" / "ca.crt"
+        """Returns once the webhook says that it is ready."""
+        host, port = self.webhook_metrics
+        async with aiohttp.ClientSession() as session:
+            await self.until(lambda: answers(session, f"http://{host}:{port}/readyz"), "the webhook is ready")
 
-        async def ready() -> bool:
-            return bundle.exists() and await listening(*self.ground.webhook)
-
-        await self.until(ready, "the webhook listens")
-
-    async def start_controller(self, identity: str, *, server: str | None = None) -> Daemon:
+    async def start_controller(
+        self, identity: str, *, server: str | None = None, listen: str | None = None, prometheus: str | None = None
+    ) -> Daemon:
         """Start one more controller under its service account; `server` is where it finds the API
-        server, when that is not where it really is."""
+        server, when that is not where it really is; `listen` is where it is scraped, `prometheus` whom it asks."""
         kubeconfig = await self.control_plane.kubeconfig_for(CONTROLLER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE)
         if server is not None:
             kubeconfig = elsewhere(kubeconfig, server)
         arguments = ["controller", "--kubeconfig", str(kubeconfig), "--identity", identity, *LEASE_TIMING]
         if not self.isolated:
             arguments += ["--connect-to", str(self.connect_to)]
+        for option, value in (("--listen", listen), ("--prometheus-address", prometheus)):
+            arguments += [option, value] if value is not None else []
         daemon = self._python(identity, "coalmine_cli", *arguments)
         self.controllers.append(daemon)
         daemon.start()
@@ -404,13 +414,13 @@ def elsewhere(kubeconfig: Path, server: str) -> Path:
     return copy
 
 
-def direct(configuration: Object, server: str, authority: bytes) -> Object:
+def direct(configuration: Object, server: str) -> Object:
     """A webhook configuration that is called at `server` instead of through a Service."""
     changed = dict(configuration)
     changed["webhooks"] = []
     for webhook in configuration["webhooks"]:
         service = webhook["clientConfig"].get("service") or {}
-        config = {"url": f"{server}{service.get('path', '/')}", "caBundle": base64.b64encode(authority).decode()}
+        config = {"url": f"{server}{service.get('path', '/')}"}
         changed["webhooks"].append({**webhook, "clientConfig": config})
     return changed
 

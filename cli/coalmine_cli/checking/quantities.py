@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from coalmine.model.names import SIDECAR_CONTAINER
-from coalmine_sandbox.quantities import canonical, parse
+from coalmine.model.quantities import canonical, parse
 
 _MI: Final = 1 << 20
 Resources = Mapping[str, Any]

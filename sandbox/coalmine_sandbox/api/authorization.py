@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from coalmine.kube.resources import Object, labels_of, namespace_of
+from coalmine.kube.resources import Object, labels_of, name_of, namespace_of
 from coalmine_sandbox.api import selectors
 from coalmine_sandbox.api.admission.attributes import Reader
 from coalmine_sandbox.api.errors import StatusError, forbidden
@@ -88,15 +88,18 @@ class Rbac:
         role = self._reader.get(CLUSTER_ROLES, None, name)
         return () if role is None else self._cluster_rules(role)
 
-    def _cluster_rules(self, role: Object) -> Iterable[Object]:
+    def _cluster_rules(self, role: Object, above: frozenset[str] = frozenset()) -> Iterable[Object]:
+        """A role's rules; of an aggregated one, those of all that it selects, `above` being who selected it."""
         aggregation = role.get("aggregationRule")
         if aggregation is None:
             return role.get("rules") or ()
         wanted = [selectors.of_object(each) for each in aggregation.get("clusterRoleSelectors") or ()]
+        above |= {name_of(role)}
         found: list[Object] = []
         for other in self._reader.objects(CLUSTER_ROLES):
-            if any(selector is not None and selector.matches(labels_of(other)) for selector in wanted):
-                found += other.get("rules") or ()
+            selected = any(selector is not None and selector.matches(labels_of(other)) for selector in wanted)
+            if selected and name_of(other) not in above:
+                found += self._cluster_rules(other, above)
         return found
 
 

@@ -48,10 +48,14 @@ _EDIT: Final = (
 _ADMIN: Final = (_rule("rbac.authorization.k8s.io", "rolebindings roles", _READ + _WRITE),)
 _ROLES: Final[dict[str, tuple[Any, ...]]] = {
     "cluster-admin": (_rule("*", "*", ["*"]), {"nonResourceURLs": ["*"], "verbs": ["*"]}),
-    "view": _VIEW,
-    "edit": _VIEW + _EDIT,
-    "admin": _VIEW + _EDIT + _ADMIN,
+    "system:aggregate-to-view": _VIEW,
+    "system:aggregate-to-edit": _EDIT,
+    "system:aggregate-to-admin": _ADMIN,
 }
+#: Each has the rules of every ClusterRole that is labelled for it: whoever brings kinds of their own adds to them so.
+#: In this order each is labelled for the next one.
+_AGGREGATED: Final = ("view", "edit", "admin")
+_AGGREGATE_TO: Final = "rbac.authorization.k8s.io/aggregate-to-"
 
 
 async def bootstrap(api: LocalApi, *, service: str, address: str, port: int) -> None:
@@ -59,8 +63,14 @@ async def bootstrap(api: LocalApi, *, service: str, address: str, port: int) -> 
     for name in _NAMESPACES:
         await _make(api, NAMESPACES, None, {"metadata": {"name": name}})
     for name, rules in _ROLES.items():
-        metadata = {"name": name, "labels": _BOOTSTRAPPED}
-        await _make(api, CLUSTER_ROLES, None, {"metadata": metadata, "rules": list(rules)})
+        role = name.removeprefix("system:aggregate-to-")
+        labels = _BOOTSTRAPPED | ({f"{_AGGREGATE_TO}{role}": "true"} if role in _AGGREGATED else {})
+        await _make(api, CLUSTER_ROLES, None, {"metadata": {"name": name, "labels": labels}, "rules": list(rules)})
+    for name, following in zip(_AGGREGATED, (*_AGGREGATED[1:], None), strict=True):
+        labels = _BOOTSTRAPPED | ({f"{_AGGREGATE_TO}{following}": "true"} if following else {})
+        selector = {"matchLabels": {f"{_AGGREGATE_TO}{name}": "true"}}
+        body = {"metadata": {"name": name, "labels": labels}, "aggregationRule": {"clusterRoleSelectors": [selector]}}
+        await _make(api, CLUSTER_ROLES, None, body)
     binding = {
         "metadata": {"name": "cluster-admin", "labels": _BOOTSTRAPPED},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},

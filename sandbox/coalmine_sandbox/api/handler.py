@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from coalmine.kube.resources import NAMESPACES
-from coalmine_sandbox.api import discovery, errors, paths
+from coalmine_sandbox.api import discovery, errors, paths, selectors
 from coalmine_sandbox.api.authorization import Rbac, path_refusal, refusal
 from coalmine_sandbox.api.errors import StatusError
 from coalmine_sandbox.api.http import Answer, Request, Stream, refused, text
@@ -18,6 +18,7 @@ from coalmine_sandbox.api.kinds import Kinds
 from coalmine_sandbox.api.openapi import OpenApi
 from coalmine_sandbox.api.paths import Target
 from coalmine_sandbox.api.store import Store, encoded
+from coalmine_sandbox.api.strategy.table import strategy_of
 from coalmine_sandbox.api.subresources import Subresources
 from coalmine_sandbox.api.user import User
 from coalmine_sandbox.api.verbs import Verbs
@@ -72,7 +73,8 @@ class Handler:
     async def _resource(self, request: Request, target: Target) -> Answer | Stream:
         verb = paths.verb(request.method, target, watch=request.flag("watch"))
         if request.checked:
-            self._authorize(request.user, verb, target)
+            one = selectors.exact_name(request.parameter("fieldSelector")) if verb in ("list", "watch") else ""
+            self._authorize(request.user, verb, target, one)
         kind = target.kind
         known = kind.subresource(target.subresource).verbs if target.subresource else kind.verbs  # type: ignore[union-attr]
         named = bool(target.name)
@@ -97,20 +99,20 @@ class Handler:
             self._authorize_creation(request, target)
         return await self._verb[verb](request, target)
 
-    def _authorize(self, user: User, verb: str, target: Target) -> None:
-        """Raises StatusError (403)."""
+    def _authorize(self, user: User, verb: str, target: Target, one: str = "") -> None:
+        """`one`: the name that a list or a watch is limited to. Raises StatusError (403)."""
         kind = target.kind
         # a Namespace counts as standing in itself, so that a role in it may be about it
         namespace = target.name if kind.resource == NAMESPACES else target.namespace or ""
-        about = (verb, kind.group, kind.resource.plural, target.subresource, namespace, target.name)
+        about = (verb, kind.group, kind.resource.plural, target.subresource, namespace, target.name or one)
         if not self._rbac.allows(user, *about):
             raise refusal(user, *about)
 
     def _authorize_creation(self, request: Request, target: Target) -> None:
-        """Who updates what is not there creates it. Raises StatusError (403)."""
+        """Who updates what is not there creates it, where the kind has that. Raises StatusError (403)."""
         applied = "apply-patch" in request.headers.get("content-type", "")
         absent = self.store.entry(target.kind.storage, target.namespace or "", target.name) is None
-        if absent and (applied or request.method == "PUT"):
+        if absent and (applied or (request.method == "PUT" and strategy_of(target.kind).creates_on_update)):
             self._authorize(request.user, "create", target)
 
     # --- everything else -----------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """/openapi/v3: what objects look like, for kubectl's checks and ``kubectl explain``.
 
-The definitions are those of a real API server without their prose; of the paths only as much is told as
-kubectl looks for: which kinds take a PATCH with fieldValidation, and which are served at all.
+The definitions are those of a real API server without their prose, but for those of custom kinds, which have it; of the
+paths only as much is told as kubectl looks for: which kinds take a PATCH with fieldValidation, and which are served.
 """
 
 from __future__ import annotations
@@ -17,6 +17,16 @@ from coalmine_sandbox.api.schema import builtin
 from coalmine_sandbox.api.store import encoded
 
 _REFERENCE: Final = "#/components/schemas/"
+_CONVENTIONS: Final = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+_API_VERSION: Final = (
+    "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized "
+    f"schemas to the latest internal value, and may reject unrecognized values. {_CONVENTIONS}#resources"
+)
+_KIND: Final = (
+    "Kind is a string value representing the REST resource this object represents. Servers may infer this from the "
+    f"endpoint the client submits requests to. Cannot be updated. In CamelCase. {_CONVENTIONS}#types-kinds"
+)
+_METADATA: Final = f"Standard object's metadata. {_CONVENTIONS}#metadata"
 _QUERY: Final = ("dryRun", "fieldManager", "fieldValidation")
 
 
@@ -103,9 +113,11 @@ def _add(kind: Kind, schemas: dict[str, Any]) -> str | None:
     name = f"{group}.{kind.version}.{kind.resource.kind}"
     _reach(builtin.OBJECT_META, schemas)
     properties = dict(kind.custom.schema.get("properties") or {})
-    properties["apiVersion"] = {"type": "string"}
-    properties["kind"] = {"type": "string"}
-    properties["metadata"] = {"allOf": [{"$ref": _REFERENCE + builtin.OBJECT_META}], "default": {}}
+    # apiextensions-apiserver's builder puts these in the place of whatever the definition says of them
+    properties["apiVersion"] = {"type": "string", "description": _API_VERSION}
+    properties["kind"] = {"type": "string", "description": _KIND}
+    metadata = {"allOf": [{"$ref": _REFERENCE + builtin.OBJECT_META}], "default": {}}
+    properties["metadata"] = {"description": _METADATA, **metadata}
     about = {"group": kind.group, "version": kind.version, "kind": kind.resource.kind}
     schemas[name] = {
         "type": "object",

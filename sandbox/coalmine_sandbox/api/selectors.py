@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from coalmine.kube.resources import Object, labels_of
-from coalmine_sandbox.api.errors import bad_request
+from coalmine_sandbox.api.errors import StatusError, bad_request
 from coalmine_sandbox.api.strategy import names
 
 #: A selector is typed by a person or built from a few labels; kube-apiserver bounds the whole URL at some 8 KiB.
@@ -210,6 +210,19 @@ def parse_fields(text: str, supported: Collection[str], *, default: bool = False
             raise bad_request(known if default else f"field label not supported: {path}")
         terms.append(FieldTerm(path, found[2] != "!=", _unescaped(part[found.end() :])))
     return tuple(terms)
+
+
+def exact_name(text: str) -> str:
+    """The one name that a query's ``fieldSelector`` asks for, "" where it does not, or cannot be read.
+
+    A role that is bound to names allows a list or a watch of that name (apiserver's RequestInfo).
+    """
+    try:
+        terms = [re.fullmatch(r"metadata\.name==?(.*)", part, re.DOTALL) for part in _terms(text[:_LONGEST])]
+        name = next((_unescaped(term[1]) for term in terms if term), "")
+    except StatusError:
+        return ""
+    return "" if name in (".", "..") or "/" in name or "%" in name else name
 
 
 def _terms(text: str) -> Iterator[str]:

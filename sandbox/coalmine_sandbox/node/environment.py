@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from coalmine.kube.resources import Object, annotations_of, labels_of
-from coalmine_sandbox.quantities import divide
+from coalmine.model.quantities import divide
 
 _REFERENCE: Final = re.compile(r"\$(?:\$|\(([^()]*)\))")
 _SUBSCRIPT: Final = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]\Z")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from coalmine.kube.resources import Object
+from coalmine.model.quantities import divide, parse
 from coalmine_sandbox.node.environment import MissingError, PodFacts, command_line, expand, field_value, variables_of
-from coalmine_sandbox.quantities import divide, parse
 
 POD: Object = {
     "metadata": {

@@ -159,3 +159,27 @@ def test_a_kind_without_fields_of_its_own_says_which_there_are() -> None:
         selectors.parse_fields("spec.x=1", ("metadata.name", "metadata.namespace"), default=True)
     said = '"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"'
     assert refused.value.message == said
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("metadata.name=x", "x"),
+        ("metadata.name==x", "x"),
+        ("metadata.namespace=y,metadata.name=x", "x"),
+        ("metadata.name=x,metadata.name=y", "x"),
+        (r"metadata.name=a\,b", "a,b"),
+        ("", ""),
+        ("metadata.name=", ""),
+        ("metadata.name!=x", ""),
+        ("metadata.namespace=x", ""),
+        ("metadata.name=a/b", ""),
+        ("metadata.name=..", ""),
+        ("metadata.name=a%2Fb", ""),
+        ("metadata.name=a=b", ""),
+        ("metadata.name", ""),
+    ],
+)
+def test_the_one_name_that_is_asked_for(text: str, name: str) -> None:
+    """What a role that is bound to names goes by for lists and watches."""
+    assert selectors.exact_name(text) == name

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coalmine.kube.resources import CRDS, DEPLOYMENTS, PODS, ROLLOUTS, SERVICES, Object, Resource
-from coalmine_sandbox import quantities
+from coalmine.model import quantities
 from coalmine_sandbox.api import defaults
 from coalmine_sandbox.api.schema import builtin, check, decoding, spelling, structural
 from coalmine_sandbox.api.schema.node import Node, Shape

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 from coalmine.kube.resources import PODS, Object, Resource
+from coalmine.model.quantities import parse
 from coalmine_sandbox.api import errors
 from coalmine_sandbox.api.admission import usage
 from coalmine_sandbox.api.admission.attributes import Attributes, Reader
 from coalmine_sandbox.api.admission.matching import qualified
 from coalmine_sandbox.api.errors import StatusError
 from coalmine_sandbox.api.kinds import RESOURCE_QUOTAS
-from coalmine_sandbox.quantities import parse
 
 #: Stores a changed object.
 Put = Callable[[Resource, Object], Object]

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from coalmine.kube.resources import PODS, SERVICES, Object, Resource
-from coalmine_sandbox.quantities import canonical, parse
+from coalmine.model.quantities import canonical, parse
 
 Amounts = Mapping[str, Fraction]
 #: Counted under their plain plural as well, from before ``count/`` was.

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from coalmine.kube.resources import Object
+from coalmine.model.quantities import is_quantity
 from coalmine_sandbox.api.errors import StatusError, bad_request
 from coalmine_sandbox.api.schema import formats
 from coalmine_sandbox.api.schema.node import Node, Shape
-from coalmine_sandbox.quantities import is_quantity
 
 _BITS: Final = {"int32": 31, "int64": 63}
 #: Go's way of saying RFC 3339; a MicroTime must have its six digits.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from coalmine_sandbox.quantities import is_quantity
+from coalmine.model.quantities import is_quantity
 
 #: Patterns come with CRDs of the sandbox's own user, and Python's backtrack: longer texts are not matched.
 TEXT_LIMIT: Final = 10_000

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from coalmine.kube.resources import Object
-from coalmine_sandbox import quantities
+from coalmine.model import quantities
 from coalmine_sandbox.api.schema.node import Node, Presence, Shape
 
 _TIMES: Final = ("date-time", "micro-time")

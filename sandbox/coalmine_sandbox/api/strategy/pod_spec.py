@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from coalmine.kube.resources import Object
+from coalmine.model.quantities import parse
 from coalmine_sandbox.api.errors import Cause
 from coalmine_sandbox.api.strategy import metadata, names
 from coalmine_sandbox.api.strategy.faults import (
@@ -20,7 +21,6 @@ from coalmine_sandbox.api.strategy.faults import (
     not_supported,
     required,
 )
-from coalmine_sandbox.quantities import parse
 
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc")
 

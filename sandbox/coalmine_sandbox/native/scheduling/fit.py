@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Final
 
 from coalmine.kube.resources import Object, labels_of, name_of
-from coalmine_sandbox import quantities
+from coalmine.model import quantities
 from coalmine_sandbox.api.admission.usage import needed
 from coalmine_sandbox.api.selectors import Requirement
 
