@@ -68,7 +68,7 @@ def test_screen(name: str, code: int) -> None:
 
 
 def test_the_examples_are_clean() -> None:
-    assert linted("-f", str(EXAMPLES)) == (DONE, "2 objects checked: nothing to complain of\n", "")
+    assert linted("-f", str(EXAMPLES)) == (DONE, "4 objects checked: nothing to complain of\n", "")
 
 
 def test_folders_files_and_standard_input_together() -> None:
