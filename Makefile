@@ -9,6 +9,8 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # tests mostly wait: for probes, pauses, pods that end
 WORKERS ?= 3
+# control planes side by side
+PARTS ?= 2
 
 .PHONY: demo demo-real test test-compiled check binaries test-cluster compiled bench bench-scale fuzz manifests monitoring recording lock clean
 
@@ -32,7 +34,7 @@ binaries: $(READY) ## Kubernetes' own control plane: found, or built once with G
 	$(BIN)/python -m coalmine_sandbox binaries
 
 test-cluster: binaries ## the tests of the cluster on Kubernetes' own control plane, in namespaces; needs root
-	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/pytest tests/cluster --control-plane=real --timeout=600 $(ARGS)
+	$(BIN)/python tests/cluster/parts.py $(PARTS) $(ARGS)
 
 compiled: $(READY) ## the sidecar's hot path as C, beside its source; needs a C compiler
 	$(BIN)/python proxy/compile.py $(COMPILED)

@@ -46,6 +46,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what tests/cluster runs on: the sandbox's control plane, or Kubernetes' own (root, in namespaces)",
     )
 
+    parser.addoption("--long", action="store_true", help="the long tests of tests/cluster on the sandbox, too")
+    parser.addoption(
+        "--part", default="1/1", metavar="K/N", help="of the modules of tests/cluster only every Nth, from the Kth on"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    wanted = item.config.getoption("--control-plane") == "real" or item.config.getoption("--long")
+    if item.get_closest_marker("long") and not wanted:
+        pytest.skip("long: run by make test-cluster, or with --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A part of the modules, whole ones: what they share they make once."""
+    number, _, parts = config.getoption("--part").partition("/")
+    if parts == "1":
+        return
+    here = Path(__file__).parent
+    modules = sorted({item.path for item in items if item.path.is_relative_to(here)})
+    kept = {path for at, path in enumerate(modules) if at % int(parts) == int(number) - 1}
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in kept])
+    items[:] = [item for item in items if item.path in kept]
+
 
 @pytest.fixture(scope="session")
 def plane(request: pytest.FixtureRequest) -> Callable[[Path], ControlPlane]:

@@ -31,7 +31,7 @@ from coalmine.model import names
 from coalmine_sandbox.daemon import Daemon
 from coalmine_sandbox.lab import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 class Told(NamedTuple):

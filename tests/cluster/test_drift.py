@@ -24,7 +24,7 @@ from coalmine_sandbox.lab import Lab
 from coalmine_sandbox.plane.real import RealControlPlane
 from coalmine_sandbox.story.application import NAME, Application
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from coalmine_sandbox.lab import run as command
 from coalmine_sandbox.story.application import MANIFESTS, NAME
 from coalmine_sandbox.story.traffic import Traffic
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 PERSON = ("-c", "user.name=A Person", "-c", "user.email=person@example.com", "-c", "init.defaultBranch=main")
 #: Seconds between two rounds of the loop: Argo CD's self-heal waits 5, Flux minutes. More often is harder on us.

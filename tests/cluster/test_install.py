@@ -40,7 +40,7 @@ from coalmine_sandbox.lab import IMAGE, MANIFESTS, Answer, Lab
 from coalmine_sandbox.lab import run as run_command
 from coalmine_webhook.certificates import Mint, service_names
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 GOLDEN = Path(__file__).parent / "golden"

@@ -28,6 +28,8 @@ from coalmine_sandbox.lab import Lab, listening
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "prometheus"
 pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.long,
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus here (Debian: prometheus)"),
     pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here (Debian: prometheus)"),
 ]

@@ -37,7 +37,7 @@ from coalmine_sandbox.lab import Answer, Lab
 from coalmine_sandbox.lab import run as run_command
 from coalmine_sandbox.story.application import MANIFESTS, paced
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 PATIENT = """
 steps:

@@ -21,7 +21,7 @@ from coalmine_sandbox.daemon import Daemon
 from coalmine_sandbox.ground import Endpoint
 from coalmine_sandbox.lab import Lab, listening
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 class Order(Enum):
