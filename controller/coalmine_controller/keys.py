@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -153,7 +154,8 @@ def read_keys(secret: Object) -> Keys:
     following = _key(data.get(_NEXT))
     if following is not None and following.id == current.id:
         following = None
-    next_since = 0.0 if following is None else _time(annotations.get(names.KEY_NEXT_SINCE), since)
+    # a time that was lost must not end a turn: then only the sidecars do
+    next_since = 0.0 if following is None else _time(annotations.get(names.KEY_NEXT_SINCE), math.inf)
     return Keys(current, since, following, next_since, names.ROTATE in annotations)
 
 

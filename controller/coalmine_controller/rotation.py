@@ -6,9 +6,10 @@ acknowledged to this controller, and a new one asks them again. The Secret is wr
 and only a key that the Secret holds signs. What fails is tried again at the next look: a turn is in no hurry, and
 rollouts go on meanwhile.
 
-A Secret that was deleted is made anew at the next look, and what its keys signed is worth nothing from then on: that is
-how a person withdraws a key that others may know. Sidecars refuse pushes until their kubelets have
-brought the new one; the shares stand still for that time.
+A Secret that was deleted is made anew at the next look: that is how a person withdraws a key that others may know.
+Sidecars refuse pushes until their kubelets have brought the new one; the shares stand still for that time. Then
+what the old key signed counts as nothing there, and those that this controller has called are told again. Those that it
+has not called since its start (of Deployments that hold nothing) are not: their pods are to be restarted.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Rotation:
             told = "the signing key %s was replaced by %s: sidecars refuse until they have it"
             _log.warning(told, known.current.id, keys.current.id)
         self._ring.keys = keys
-        outstanding = self.outstanding() if keys.next is not None else {}
+        outstanding = self.outstanding()
         turn = plan(keys, self._wall(), len(outstanding), self._max_age)
         if turn is Turn.INTRODUCE:
             keys = await self._store.introduce()
@@ -99,19 +100,17 @@ class Rotation:
             keys = await self._store.drop_wish()
         self._ring.keys = keys
         await self._publish()
-        if keys.next is not None:
-            self._wake_some(sorted(set((outstanding or self.outstanding()).values())))
+        self._wake_some(sorted(set(self.outstanding().values())))
 
     def outstanding(self) -> dict[str, Key]:
-        """The sidecars that are to be reached and lack the newest key: uid of the pod, and its Deployment.
+        """The sidecars to be reached that follow a key which is going or gone: uid of the pod, and its Deployment.
 
         Of pods that have a node: what is not placed yet will mount what is published by then. Also of those that are
         not ready, as they may become so.
         """
-        newest = self._ring.keys.newest.id
         found = {}
         for pod in self._world.pods.objects():
-            if not _reachable(pod) or self._sidecars.key(uid_of(pod)) == newest:
+            if not _reachable(pod) or not self._sidecars.lacks_key(uid_of(pod)):
                 continue
             key = self._world.deployment_of_pod(pod)
             deployment = self._world.deployments.get(*key) if key is not None else None
@@ -120,14 +119,16 @@ class Rotation:
         return found
 
     def with_idle(self, observed: Observed, decision: Decision) -> Decision:
-        """`decision`, and, while keys turn, what the sidecars of a Deployment that holds nothing do anyway: they are
-        told so once more, signed by the new key. (At all other times nobody calls them.)"""
-        d, newest = observed.deployment, self._ring.keys.newest.id
-        if self._ring.keys.next is None or d.held or d.handover is not None or not observed.rollout_exists:
+        """`decision`, and, while keys turn or after one was withdrawn, what the sidecars of a Deployment that holds
+        nothing do anyway: they are told so once more, signed by the new key. (At all other times nobody calls them.)"""
+        d = observed.deployment
+        if d.held or d.handover is not None or not observed.rollout_exists:
             return decision
         if d.strategy is None and not d.off:
             return decision
-        without = {p.uid for p in observed.pods if not p.terminating and self._sidecars.key(p.uid) != newest}
+        without = {p.uid for p in observed.pods if not p.terminating and self._sidecars.due(p.uid)}
+        if not without:
+            return decision
         routes = {uid: r for uid, r in local(observed, sort_out(observed)).items() if uid in without}
         return replace(decision, routes={**routes, **decision.routes})
 

@@ -39,8 +39,10 @@ _MAX_ANSWER = 1 << 20
 _HIGHEST = 1 << 62
 #: Pushes under way at once: each costs a connection.
 _PARALLEL = 64
-#: Seconds for which a sidecar that did not know the next key is not tried with it: a kubelet takes a minute.
+#: Seconds for which a sidecar that did not know the next key, or could not be reached, is not tried with it: a kubelet
+#: takes a minute. Each push that fails doubles it, up to the longest: who is away for hours holds no slot up.
 _TRY_AGAIN = 5.0
+_LONGEST = 300.0
 
 
 @dataclass(slots=True)
@@ -52,9 +54,10 @@ class _Sidecar:
     error: str = ""
     counters: Mapping[str, ArmCounters] = field(default_factory=dict)
     schema: int | None = None
-    #: Id of the key that signed what it has applied; and until when it is not tried with another.
+    #: Id of the key that signed what it has applied; until when it is not tried with another, after so many failures.
     key: str = ""
     not_before: float = 0.0
+    failures: int = 0
     task: asyncio.Task[None] | None = None
 
 
@@ -90,10 +93,15 @@ class Sidecars:
         sidecar = self._sidecars.get(uid)
         return sidecar.schema if sidecar else None
 
-    def key(self, uid: str) -> str:
-        """Id of the key that signed what it has applied, as far as this controller knows; or ""."""
+    def lacks_key(self, uid: str) -> bool:
+        """Whether what it has applied, as far as this controller knows, is by a key that is going, or gone."""
         sidecar = self._sidecars.get(uid)
-        return sidecar.key if sidecar else ""
+        return self._outdated(sidecar.key if sidecar else "")
+
+    def due(self, uid: str) -> bool:
+        """Whether it lacks the key, and may be tried with it now."""
+        sidecar = self._sidecars.get(uid)
+        return self.lacks_key(uid) and (sidecar is None or self._clock() >= sidecar.not_before)
 
     def counters(self, uid: str) -> Mapping[str, ArmCounters]:
         """What it had counted when it last answered."""
@@ -131,9 +139,11 @@ class Sidecars:
                         answer = await self._put(url, uid, sidecar, routing)
                 except (aiohttp.ClientError, OSError, TimeoutError, RemoteError) as error:
                     sidecar.error = str(error) or type(error).__name__
+                    self._postpone(sidecar)
                     return
                 sidecar.applied, sidecar.error, sidecar.counters = routing, "", answer.counters
                 sidecar.schema = answer.schema
+                sidecar.failures = 0
         finally:
             sidecar.task = None
             settled(not sidecar.error)
@@ -172,9 +182,18 @@ class Sidecars:
         raise RemoteError("the sidecar refuses every nonce that it gives")
 
     def _owes_key(self, sidecar: _Sidecar) -> bool:
-        """Whether it is to be told what it has once more, signed by the next key."""
-        following = self._ring.keys.next
-        return following is not None and sidecar.key != following.id and self._clock() >= sidecar.not_before
+        """Whether it is to be told what it has once more, signed by the newest key."""
+        return self._outdated(sidecar.key) and self._clock() >= sidecar.not_before
+
+    def _outdated(self, key: str) -> bool:
+        keys = self._ring.keys
+        if keys.next is not None:
+            return key != keys.next.id
+        return bool(key) and key not in keys.published
+
+    def _postpone(self, sidecar: _Sidecar) -> None:
+        sidecar.not_before = self._clock() + min(_LONGEST, _TRY_AGAIN * 2.0 ** min(sidecar.failures, 10))
+        sidecar.failures += 1
 
     def _signers(self, sidecar: _Sidecar) -> list[SigningKey]:
         """Which keys to try, in which order."""

@@ -95,7 +95,8 @@ class Configuration:
                 return 409, "The document is for another pod."
             if document.nonce != self.nonce:
                 return 409, "The document is for another boot of this sidecar."
-            if self.applied is not None:
+            # What a key has signed that was taken away counts as nothing: its version is nobody's, however high.
+            if self.applied is not None and self._keys.knows(self._signature):
                 if document.version < self.applied:
                     return 409, "A newer document is applied."
                 if document.version == self.applied and not self._reloaded:

@@ -32,9 +32,7 @@ class Keys:
 
     def verify(self, header: str, body: bytes) -> bool:
         """Is `header` (``<key id>:<base64 signature>``) a good signature of `body`?"""
-        key_id, colon, encoded = header.strip().partition(":")
-        if not colon or not _ID.fullmatch(key_id):
-            return False
+        key_id, _, encoded = header.strip().partition(":")
         key = self._key(key_id)
         if key is None:
             return False
@@ -44,8 +42,12 @@ class Keys:
             return False
         return True
 
+    def knows(self, header: str) -> bool:
+        """Is the key that made `header` still there?"""
+        return self._key(header.strip().partition(":")[0]) is not None
+
     def _key(self, key_id: str) -> Ed25519PublicKey | None:
-        if self._directory is None:
+        if self._directory is None or not _ID.fullmatch(key_id):
             return None
         path = self._directory / key_id
         try:

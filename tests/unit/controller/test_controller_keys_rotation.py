@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import random
 from typing import Any, Self
 
@@ -46,6 +47,9 @@ TABLE = [
     (Keys(ONE, 0.0, TWO, MAX_AGE), 2 * MAX_AGE, 1, Turn.FINISH),
     (Keys(ONE, 0.0, TWO, 10.0), 10.0 + PATIENCE - 1, 1, Turn.NOTHING),
     (Keys(ONE, 0.0, TWO, 10.0), 10.0 + PATIENCE, 1, Turn.FINISH),
+    # since when was lost: only the sidecars end it
+    (Keys(ONE, 0.0, TWO, math.inf), 10.0 + 9 * PATIENCE, 1, Turn.NOTHING),
+    (Keys(ONE, 0.0, TWO, math.inf), 10.0, 0, Turn.FINISH),
 ]
 
 
@@ -311,6 +315,67 @@ def test_a_secret_that_was_deleted_withdraws_its_key() -> None:
         assert not await stage.tell(0, Routing(close=True)), "refused until the kubelet has brought it"
         stage.node.refresh(stage.node.sidecars[0])
         assert await stage.tell(0, Routing(close=True))
+        await end(stage.task)
+
+    run(story())
+
+
+def test_who_followed_a_withdrawn_key_is_told_again() -> None:
+    async def story() -> None:
+        stage = Stage()
+        stage.begin()
+        await asyncio.sleep(5)
+        first = current(stage)
+        for n, sidecar in enumerate(stage.node.sidecars):
+            stage.node.refresh(sidecar)
+            assert await stage.tell(n, Routing(close=True))
+            assert sidecar.copy_by == first
+        stage.cluster.remove(SECRETS, names.SYSTEM_NAMESPACE, names.SIGNING_SECRET)
+        await asyncio.sleep(60)
+        for sidecar in stage.node.sidecars:
+            stage.node.refresh(sidecar)
+        await asyncio.sleep(60)
+        assert {s.copy_by for s in stage.node.sidecars} == {current(stage)} != {first}
+        await end(stage.task)
+
+    run(story())
+
+
+def test_a_time_that_was_spoilt_ends_no_turn() -> None:
+    async def story() -> None:
+        stage = Stage()
+        stage.begin()
+        await asyncio.sleep(5)
+        first = current(stage)
+        stage.ask()
+        await asyncio.sleep(20)
+        raw = stage.secret
+        annotations = {**raw["metadata"]["annotations"], names.KEY_NEXT_SINCE: "yesterday"}
+        stage.cluster.put(SECRETS, {**raw, "metadata": {**raw["metadata"], "annotations": annotations}})
+        await asyncio.sleep(60)
+        assert current(stage) == first
+        assert len(stage.published) == 2
+        await end(stage.task)
+
+    run(story())
+
+
+def test_who_cannot_be_reached_is_asked_less_and_less() -> None:
+    async def story() -> None:
+        stage = Stage(pods=1)
+        stage.begin()
+        await asyncio.sleep(5)
+        tried = 0
+
+        def put(*_: Any, **__: Any) -> Reply:
+            nonlocal tried
+            tried += 1
+            raise OSError("no route to host")
+
+        stage.node.put = put  # type: ignore[method-assign]
+        stage.ask()
+        await asyncio.sleep(3600)
+        assert 12 <= tried <= 30, "five seconds, ten, ... five minutes; not one each second"
         await end(stage.task)
 
     run(story())

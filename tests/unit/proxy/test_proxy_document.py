@@ -308,6 +308,39 @@ def test_what_is_refused_is_neither_applied_nor_stored(in_world: Any, http: Any,
     in_world(test)
 
 
+def test_what_a_withdrawn_key_signed_counts_as_nothing(in_world: Any, http: Any) -> None:
+    async def test(w: Any) -> None:
+        applied: list[wire.Routing] = []
+
+        async def apply(routing: wire.Routing, body: bytes, holds: Any) -> None:
+            applied.append(routing)
+            holds()
+
+        configuration = Configuration(
+            pod="pod",
+            nonce="boot",
+            keys=Keys(w.keys),
+            state=None,
+            clock=asyncio.get_running_loop().time,
+            apply=apply,
+            known=lambda endpoint: endpoint,
+        )
+        theirs = wire.encode(wire.Document(wire.Version(1 << 40, 1), "pod", "boot", wire.Routing(close=True)))
+        assert (await configuration.offer(theirs, w.sign(theirs)))[0] == 200
+        stolen = (w.keys / "k1").read_bytes()
+        ours = wire.encode(wire.Document(wire.Version(7, 1), "pod", "boot", wire.Routing()))
+        signature = w.sign(ours).replace("k1:", "k2:")
+        (w.keys / "k2").write_bytes(stolen)  # another id is another key
+        assert (await configuration.offer(ours, signature))[0] == 409, "both are known: the newer one stands"
+        (w.keys / "k1").unlink()
+        assert (await configuration.offer(theirs, w.sign(theirs)))[0] == 401
+        assert (await configuration.offer(ours, signature))[0] == 200
+        assert configuration.applied == wire.Version(7, 1)
+        assert (await configuration.offer(ours, signature))[1] == "The document is applied already."
+
+    in_world(test)
+
+
 def _spare(count: int) -> wire.Arm:
     return wire.Arm("spare", wire.Weight.FULL, tuple(endpoints(count)))
 
