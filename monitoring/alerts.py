@@ -1,7 +1,7 @@
 """When somebody is to be told: alerts, each with what it means and what to do.
 
 Pure values. Names are Prometheus' way (CamelCase), ``severity`` is critical where Deployments cannot be written or
-nothing is released, warning where one Rollout waits for a person. The expressions use no job but the webhook's.
+nothing is released, warning where one Rollout waits for a person. The expressions use no jobs but ours.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Alert:
 
 
 _OURS: Final = 'traffic_router="coalmine"'
+#: Series of AnalysisRuns are Argo's to the letter: only who tells them says whose they are.
+_OUR_JOB: Final = 'job=~".*coalmine-controller"'
 
 ALERTS: Final = (
     Alert(
@@ -45,7 +47,8 @@ ALERTS: Final = (
         summary="No controller of Coalmine leads",
         description="Requests go on as they are split, but no step is taken, no canary is judged, none is taken back.",
         runbook="Look at `kubectl -n coalmine-system get pods,lease` and the controller's log; an abort waits for the "
-        "next leader, `kubectl rollout undo` on the Deployment does as well.",
+        "next leader. A canary that must go now: `coalmine undo NAME`, then `kubectl delete replicaset` the one with "
+        "the annotation coalmine.dev/role=canary: once its pods are gone, sidecars send its share to stable.",
     ),
     Alert(
         name="CoalmineRolloutDegraded",
@@ -93,12 +96,13 @@ ALERTS: Final = (
     Alert(
         name="CoalmineReconcileErrors",
         expr="sum by (namespace, name) (increase(rollout_reconcile_error[10m])) > 5 "
-        f"and on (namespace, name) max by (namespace, name) (rollout_info{{{_OURS}}}) == 1",
+        f"and on (namespace, name) max by (namespace, name) (rollout_info{{{_OURS}}}) == 1 "
+        f"or sum by (namespace, name) (increase(analysis_run_reconcile_error{{{_OUR_JOB}}}[10m])) > 5",
         held="5m",
         severity="warning",
         summary="Looks at {{ $labels.namespace }}/{{ $labels.name }} fail",
         description="The API server refuses a write or cannot be reached, or the controller has a fault.",
-        runbook="The controller's log names the Rollout and the refusal: a webhook of somebody else, a quota, "
-        "a missing right; a traceback is a bug to report.",
+        runbook="The controller's log names the Rollout or the AnalysisRun, and the refusal: a webhook of somebody "
+        "else, a quota, a missing right; a traceback is a bug to report.",
     ),
 )

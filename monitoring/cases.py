@@ -121,6 +121,15 @@ CASES: Final = (
     ),
     Case(
         "CoalmineReconcileErrors",
+        "every look at an AnalysisRun fails",
+        {
+            'analysis_run_reconcile_error{job="coalmine-controller",namespace="shop",name="colorapi-5d"}': "0+3x30",
+            'analysis_run_reconcile_error{job="argo-rollouts",namespace="shop",name="argo-5d"}': "0+3x30",
+        },
+        {"3m": (), "20m": (({"namespace": "shop", "name": "colorapi-5d"}, "1"),)},
+    ),
+    Case(
+        "CoalmineReconcileErrors",
         "one conflict, and one of Argo's",
         {
             f"rollout_reconcile_error{{{_KEY}}}": "0x5 1x25",

@@ -1,8 +1,8 @@
 """A Deployment's pod template that is written by a person, and what becomes of it.
 
 Rules: what happens is the webhook's decision and is read off the Deployment as it was stored. A
-write is made on the version that was read: when only the status or our own annotations changed
-meanwhile it is tried again, when the template did it is refused.
+write is made on the version that was read: when only the status or annotations changed
+meanwhile it is tried again, when the template did, or what is held or stable, it is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from coalmine.model.errors import RemoteError, SpecError
 from coalmine.model.fingerprint import fingerprint
-from coalmine.model.names import CANARY, FAILED, HOLD
+from coalmine.model.names import CANARY, FAILED, HOLD, STABLE
 from coalmine.model.reasons import Reason, say
 
 if TYPE_CHECKING:
@@ -54,12 +54,15 @@ async def write(
     """Give the Deployment the template that `template` makes of its current one; before and after.
 
     Nothing else of it is written: `kubectl rollout undo` replaces its annotations too.
-    Raises SpecError when somebody else changed the template meanwhile, ApiError.
+    Raises SpecError when somebody else changed the template meanwhile, or a rollout began or ended; ApiError.
     """
-    from coalmine.kube.resources import DEPLOYMENTS, name_of, resource_version_of
+    from coalmine.kube.resources import DEPLOYMENTS, annotations_of, name_of, resource_version_of
     from coalmine.kube.verbs import JSON_PATCH, ConflictError
 
-    name, first = name_of(deployment), fingerprint(deployment["spec"]["template"])
+    def standing(found: Object) -> tuple[str | None, str | None]:
+        return annotations_of(found).get(HOLD), annotations_of(found).get(STABLE)
+
+    name, first, stood = name_of(deployment), fingerprint(deployment["spec"]["template"]), standing(deployment)
     for _ in range(_TRIES):
         patch = [
             # the one way to make a JSON patch conditional: another version is answered 409
@@ -74,4 +77,6 @@ async def write(
         deployment = await cluster.deployment(name)
         if fingerprint(deployment["spec"]["template"]) != first:
             raise SpecError("", f"somebody changed the template of {name} meanwhile", "look at it and try again")
+        if standing(deployment) != stood:
+            raise SpecError("", f"a rollout of {name} began or ended meanwhile", "look at it and try again")
     raise RemoteError(f"the Deployment {name} changes too often to be written: try again")

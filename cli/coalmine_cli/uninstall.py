@@ -31,7 +31,11 @@ def declare(verbs: Verbs) -> None:
     ends.add_argument("--finish", action="store_true", help="promote open rollouts in full first, and wait for them")
     ends.add_argument("--abort", action="store_true", help="take open rollouts back to their stable templates first")
     parser.add_argument("--yes", action="store_true", help="do it")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done (exit code 0), and do nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done, and do nothing (exit code 0, or 1 where it would be refused)",
+    )
     parser.add_argument(
         "--keep-sidecars",
         action="store_true",
@@ -126,7 +130,7 @@ async def _do(call: Call, cluster: Cluster, wanted: Wanted) -> None:
     letting_go = LettingGo(client, pace, tell, wanted)
     for deployment in ours(await take(client, call.clock()), wanted):
         await letting_go.let_go(*key(deployment))
-    await removal.leftovers(led=led)
+    await removal.leftovers(led=led, keep_annotations=wanted.keep_annotations)
     await removal.histories()
     await removal.components()
     if there.leader and not there.components:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from coalmine.kube.resources import AUTOSCALERS, Object, name_of
 from coalmine.model.names import SIDECAR_CONTAINER
-from coalmine_cli.checking.deployments import pods_of
 from coalmine_cli.checking.findings import Finding, about, ok, skipped, warning
 from coalmine_cli.checking.quantities import amount, of_pod, spelled
 from coalmine_cli.checking.sidecars import ports_of, resources_of
@@ -38,7 +37,7 @@ def check(sight: Sight, deployment: Object) -> Iterator[Finding]:
 def _metric(sight: Sight, deployment: Object, hpa: str, metric: Mapping[str, Any]) -> Iterator[Finding]:
     resource = metric.get("resource") or {}
     name, target = resource.get("name"), (resource.get("target") or {}).get("averageUtilization")
-    pods = pods_of(deployment, sight)
+    pods = sight.pods_of(deployment)
     injection = ports_of(deployment, pods)
     if metric.get("type") != "Resource" or target is None or injection is None:
         return

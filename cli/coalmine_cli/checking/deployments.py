@@ -15,7 +15,7 @@ from coalmine.kube.resources import DISRUPTION_BUDGETS, PODS, Object, annotation
 from coalmine.model import names
 from coalmine_cli.checking.findings import Finding, Result, about, failed, ok, skipped, warning
 from coalmine_cli.checking.sidecars import injection_of, sidecar_of
-from coalmine_cli.checking.sight import Sight, matches, pod_labels, selector_of
+from coalmine_cli.checking.sight import Sight, matches, pod_labels
 from coalmine_cli.checking.workload import image_of
 from coalmine_cli.linting import deployments as linting
 from coalmine_cli.linting.findings import Severity
@@ -40,18 +40,6 @@ def as_written(deployment: Object) -> Object:
     for key in names.OWN_ANNOTATIONS:
         annotations.pop(key, None)
     return bare
-
-
-def pods_of(deployment: Object, sight: Sight) -> list[Object]:
-    """The pods that its Services would reach: those that are not ending."""
-    selector, namespace = selector_of(deployment), deployment["metadata"]["namespace"]
-    return [
-        p
-        for p in sight.of(PODS).of(namespace)
-        if matches(selector, labels_of(p))
-        and not p["metadata"].get("deletionTimestamp")
-        and (p.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-    ]
 
 
 def check(sight: Sight, deployment: Object, *, before: bool) -> Iterator[Finding]:
@@ -88,7 +76,7 @@ def _pods(sight: Sight, deployment: Object) -> Iterator[Finding]:
     if pods.problem:
         yield skipped("sidecars", where, f"pods cannot be read: {pods.problem}")
         return
-    found = pods_of(deployment, sight)
+    found = sight.pods_of(deployment)
     bare = [p for p in found if sidecar_of(p) is None]
     if bare and pod_labels(deployment).get(names.SIDECAR_LABEL) != names.LABEL_TRUE:
         yield warning("sidecars", where, "its pods are not to have sidecars yet", "see the line above")

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from coalmine.kube.resources import PEER_AUTHENTICATIONS, Object, labels_of, namespace_of
 from coalmine.model.wire import Injection
-from coalmine_cli.checking.deployments import pods_of
 from coalmine_cli.checking.findings import Finding, about, failed, ok, skipped, warning
 from coalmine_cli.checking.sidecars import containers_of, ports_of
 from coalmine_cli.checking.sight import Sight, matches, pod_labels
@@ -31,7 +30,7 @@ _STRICT_POLICIES: Final = ("all-authenticated", "cluster-authenticated", "deny")
 
 def check(sight: Sight, deployment: Object) -> Iterator[Finding]:
     """Whether its pods are in a mesh, and what that asks for."""
-    pods = pods_of(deployment, sight)
+    pods = sight.pods_of(deployment)
     injection = ports_of(deployment, pods)
     if injection is None:
         return

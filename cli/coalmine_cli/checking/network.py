@@ -13,7 +13,6 @@ from coalmine.kube.resources import NETWORK_POLICIES, Object, labels_of, name_of
 from coalmine.model.names import SIDECAR_LABEL, SYSTEM_NAMESPACE
 from coalmine.model.wire import Injection
 from coalmine_cli.checking import policies
-from coalmine_cli.checking.deployments import pods_of
 from coalmine_cli.checking.findings import Finding, about, failed, ok, skipped
 from coalmine_cli.checking.policies import EGRESS, INGRESS, Peer
 from coalmine_cli.checking.sidecars import containers_of, ports_of
@@ -22,7 +21,7 @@ from coalmine_cli.checking.sight import Sight, pod_labels
 
 def check(sight: Sight, deployment: Object) -> Iterator[Finding]:
     """Which of these connections a policy forbids."""
-    where, listing, pods = about(deployment), sight.of(NETWORK_POLICIES), pods_of(deployment, sight)
+    where, listing, pods = about(deployment), sight.of(NETWORK_POLICIES), sight.pods_of(deployment)
     injection = ports_of(deployment, pods)
     if injection is None:
         return

@@ -13,6 +13,7 @@ from typing import Final
 from coalmine.model import names
 from coalmine_cli.checking.findings import CLUSTER, Finding, Result, failed, ok, skipped, warning
 from coalmine_cli.checking.sight import Access, Sight
+from coalmine_cli.checking.webhook import CERTIFICATES, REGISTRATION
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 _SYSTEM: Final = names.SYSTEM_NAMESPACE
@@ -50,14 +51,19 @@ def of_person(namespace: str) -> tuple[Access, ...]:
 
 
 def _each(
-    verbs: str, group: str, resource: str, subresource: str = "", namespace: str = "", name: str = ""
+    verbs: str,
+    group: str,
+    resource: str,
+    subresource: str = "",
+    namespace: str = "",
+    name: str = "",
+    user: str = names.CONTROLLER_USER,
 ) -> list[Access]:
-    user = names.CONTROLLER_USER
     return [Access(verb, group, resource, subresource, namespace, name, user) for verb in verbs.split()]
 
 
 CONTROLLER: Final = (
-    *_each("list watch patch", "apps", "deployments"),
+    *_each("get list watch patch", "apps", "deployments"),
     *_each("patch", "apps", "deployments", "status"),
     *_each("list watch create patch delete", "apps", "replicasets"),
     *_each("list watch delete", "", "pods"),
@@ -67,26 +73,42 @@ CONTROLLER: Final = (
     *_each("create", "", "events"),
     *_each("get list watch create delete", names.GROUP, "rollouts"),
     *_each("update", names.GROUP, "rollouts", "status"),
-    *_each("list watch create patch", names.GROUP, "analysisruns"),
+    *_each("get list watch create patch", names.GROUP, "analysisruns"),
+    *_each("update", names.GROUP, "analysisruns", "status"),
     *_each("list watch", names.GROUP, "analysistemplates"),
     *_each("list watch", names.GROUP, "clusteranalysistemplates"),
-    *_each("get", "", "secrets", namespace=_SYSTEM, name=names.SIGNING_SECRET),
+    *_each("create", "", "secrets", namespace=_SYSTEM),
+    *_each("get patch", "", "secrets", namespace=_SYSTEM, name=names.SIGNING_SECRET),
+    *_each("create", "coordination.k8s.io", "leases", namespace=_SYSTEM),
     *_each("get update", "coordination.k8s.io", "leases", namespace=_SYSTEM, name=names.LEASE),
 )
 WEBHOOK: Final = (
     Access("get", "apps", "replicasets", user=WEBHOOK_USER),
     Access("get", "", "persistentvolumeclaims", user=WEBHOOK_USER),
 )
+#: Of a webhook that makes its certificates itself: with cert-manager it reads files, and may do none of this.
+WEBHOOK_CERTIFICATES: Final = (
+    *_each("create", "", "secrets", namespace=_SYSTEM, user=WEBHOOK_USER),
+    *_each("get update watch", "", "secrets", namespace=_SYSTEM, name=CERTIFICATES, user=WEBHOOK_USER),
+    *_each(
+        "get patch watch",
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        name=REGISTRATION,
+        user=WEBHOOK_USER,
+    ),
+)
 
 
 def needed(namespace: str, *, before: bool) -> tuple[Access, ...]:
     """What is to be asked of the API server."""
-    return INSTALLER if before else (*of_person(namespace), *CONTROLLER, *WEBHOOK)
+    return INSTALLER if before else (*of_person(namespace), *CONTROLLER, *WEBHOOK, *WEBHOOK_CERTIFICATES)
 
 
 def check(sight: Sight, *, before: bool) -> Iterator[Finding]:
     """Rights of who asks; after an installation, of the service accounts too."""
-    asked = list(sight.rights)
+    spared = () if _makes_certificates(sight) else WEBHOOK_CERTIFICATES
+    asked = [a for a in sight.rights if a not in spared]
     if before:
         advice = "install as a cluster administrator, or ask for these rights"
         yield _told("rights to install", [a for a in asked if not a.user], sight, "you", advice)
@@ -98,6 +120,15 @@ def check(sight: Sight, *, before: bool) -> Iterator[Finding]:
         account = f"the service account {user.rpartition(':')[2]}"
         advice = "apply the roles again: kubectl apply -f manifests/base/rbac.yaml"
         yield _told(check_, [a for a in asked if a.user == user], sight, account, advice)
+
+
+def _makes_certificates(sight: Sight) -> bool:
+    """Whether the webhook does, rather than reading files; one that runs outside of the cluster is given files."""
+    deployment = sight.webhook.object
+    if deployment is None:
+        return False
+    containers = deployment["spec"]["template"]["spec"].get("containers") or ()
+    return not any(str(a).partition("=")[0] == "--certs" for c in containers for a in c.get("args") or ())
 
 
 def _told(check_: str, asked: Iterable[Access], sight: Sight, who: str, advice: str) -> Finding:

@@ -12,7 +12,6 @@ from typing import Any
 
 from coalmine.kube.resources import LIMIT_RANGES, QUOTAS, REPLICA_SETS, Object, annotations_of, name_of
 from coalmine.model.names import DEPLOYMENT_UID, ROLE
-from coalmine_cli.checking.deployments import pods_of
 from coalmine_cli.checking.findings import Finding, about, failed, ok, skipped, warning
 from coalmine_cli.checking.quantities import amount, of_pod, spelled
 from coalmine_cli.checking.sidecars import ports_of, resources_of
@@ -31,7 +30,7 @@ _COUNTED: Mapping[str, tuple[str, str]] = {
 
 def check(sight: Sight, deployment: Object) -> Iterator[Finding]:
     """Whether a second set of its pods fits, and whether the sidecar does."""
-    pods = pods_of(deployment, sight)
+    pods = sight.pods_of(deployment)
     injection = ports_of(deployment, pods)
     if injection is None:
         return

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from coalmine.kube.resources import Object, Resource, annotations_of, labels_of, namespace_of
+from coalmine.kube.resources import PODS, Object, Resource, annotations_of, labels_of, name_of, namespace_of
 from coalmine.model.names import CANARY
 from coalmine.model.strategy import is_off
 
@@ -21,13 +21,18 @@ class Listing:
 
     items: tuple[Object, ...] = ()
     problem: str = ""
+    #: Filled when it is first asked for: a cluster has thousands of Deployments, and each asks.
+    _grouped: dict[str, list[Object]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Object]:
         return iter(self.items)
 
     def of(self, namespace: str) -> list[Object]:
         """Those of one namespace."""
-        return [o for o in self.items if namespace_of(o) == namespace]
+        if not self._grouped:
+            for one in self.items:
+                self._grouped.setdefault(namespace_of(one), []).append(one)
+        return self._grouped.get(namespace, [])
 
 
 NOTHING: Final = Listing()
@@ -102,10 +107,25 @@ class Sight:
     probe: Probe = Probe(Tried.UNKNOWN, "it was not tried")
     system: One = One()
     lists: Mapping[Resource, Listing] = field(default_factory=dict)
+    _pods: dict[tuple[str, str], list[Object]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, resource: Resource) -> Listing:
         """The objects of a kind in the namespaces in scope."""
         return self.lists.get(resource, Listing(problem="it was not asked for"))
+
+    def pods_of(self, deployment: Object) -> list[Object]:
+        """The pods that a Deployment's Services would reach: those that are not ending. Looked for once."""
+        key = namespace_of(deployment), name_of(deployment)
+        if key not in self._pods:
+            selector = selector_of(deployment)
+            self._pods[key] = [
+                p
+                for p in self.of(PODS).of(key[0])
+                if matches(selector, labels_of(p))
+                and not p["metadata"].get("deletionTimestamp")
+                and (p.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+            ]
+        return self._pods[key]
 
     def namespace(self, name: str) -> Object | None:
         """A namespace in scope."""

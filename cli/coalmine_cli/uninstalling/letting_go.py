@@ -1,7 +1,8 @@
 """Gives each Deployment back to the native controller, one at a time, once no webhook is registered.
 
-Rules: the native rolling update that takes the sidecars off is waited for before the next Deployment's begins; one that
-its user paused is not waited for. API servers learn of the deleted registration in their own time: a patch of which the
+Rules: each Deployment is waited for until all of its pods are new and available, whether the patch began that rolling
+update or it was under way before, and then the next one's turn comes; one that its user paused, or that has no
+replicas, is not waited for. API servers learn of the deleted registration in their own time: a patch of which the
 webhook kept something is made again.
 """
 
@@ -80,7 +81,9 @@ class LettingGo:
 
     async def _updated(self, deployment: Object) -> None:
         if deployment["spec"].get("paused"):
-            self._tell(f"{about(deployment)}: it is paused by its user, so its pods change when that ends")
+            self._tell(
+                f"{about(deployment)}: it is paused by its user, so it is not waited for; its pods change after that"
+            )
             return
         last = deployment
 

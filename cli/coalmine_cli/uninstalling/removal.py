@@ -71,20 +71,25 @@ class Removal:
         """The webhook configuration: nothing is held from here on. Raises ApiError."""
         await self._delete(MUTATING_WEBHOOKS, None, REGISTRATION)
 
-    async def leftovers(self, *, led: bool) -> None:
-        """Rollouts and canary ReplicaSets; the controller, where there is one, is let do it in its own order."""
+    async def leftovers(self, *, led: bool, keep_annotations: bool = False) -> None:
+        """Rollouts and canary ReplicaSets; the controller, where there is one, is let do it in its own order.
+
+        While the annotations stay (`keep_annotations`) it keeps the Rollouts: they are not waited for.
+        """
+
+        async def clean() -> bool | None:
+            gone = keep_annotations or not await self._rollouts()
+            return True if gone and not await hidden(self._client) else None
+
         if led:
             try:
-                await self._pace.until(self._clean, lambda: "the controller cleans up", within=_CLEANING)
+                await self._pace.until(clean, lambda: "the controller cleans up", within=_CLEANING)
             except TimeIsOverError:
                 self._tell("the controller does not clean up: it is done here")
         for one in await hidden(self._client):
             await self._unhide(one)
         for one in await self._rollouts():
             await self._delete(ROLLOUTS, namespace_of(one), name_of(one), uid_of(one))
-
-    async def _clean(self) -> bool | None:
-        return True if not await self._rollouts() and not await hidden(self._client) else None
 
     async def _rollouts(self) -> list[Object]:
         try:

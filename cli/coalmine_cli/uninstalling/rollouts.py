@@ -66,9 +66,13 @@ class Closing:
 
     async def _back(self, deployment: Object) -> None:
         cluster = Cluster(self._client, namespace_of(deployment))
-        sets, _ = await self._client.list(REPLICA_SETS, namespace_of(deployment))
-        stable = undo.choose(deployment, sets, 0)
-        await template.write(cluster, deployment, lambda _: stable.template)
+        # a handover since the inventory has made the held version the stable one: the old one would be a new canary
+        now = await cluster.deployment(name_of(deployment))
+        if where(now) not in (Where.OPEN, Where.TAKEN_BACK):
+            return
+        sets, _ = await self._client.list(REPLICA_SETS, namespace_of(now))
+        stable = undo.choose(now, sets, 0)
+        await template.write(cluster, now, lambda _: stable.template)
         self._tell(f"{about(deployment)}: back to {stable.images}, its stable template")
 
     async def _ended(self, deployment: Object, *, finish: bool) -> None:

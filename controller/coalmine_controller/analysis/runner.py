@@ -85,15 +85,15 @@ class Runner:
         progress = advance(_with(run, taken), self._clock())
         # what is owed is written before anything more is taken, so that it cannot pile up
         if progress.due and not taken:
-            taken = await self._measure(namespace, progress.run, progress.due)
+            taken = await self._measure(key, progress.run, progress.due)
             self._unwritten[key] = (uid_of(found), taken)
         requeue_after = await self._write(found, taken)
         self._unwritten.pop(key, None)
         return requeue_after
 
-    async def _measure(self, namespace: str, run: RunState, due: Sequence[Metric]) -> tuple[_Taken, ...]:
+    async def _measure(self, key: tuple[str, str], run: RunState, due: Sequence[Metric]) -> tuple[_Taken, ...]:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._measurement(namespace, metric)) for metric in due]
+            tasks = [group.create_task(self._measurement(key, metric)) for metric in due]
         taken = []
         for metric, task in zip(due, tasks, strict=True):
             result = run.result(metric.name)
@@ -101,17 +101,25 @@ class Runner:
             taken.append(_Taken(metric.name, None if last is None else last.finished_at, task.result()))
         return tuple(taken)
 
-    async def _measurement(self, namespace: str, metric: Metric) -> Measurement:
+    async def _measurement(self, key: tuple[str, str], metric: Metric) -> Measurement:
+        """One measurement. A judge that has a bug says Error: it must not let a canary pass."""
+        namespace, run = key
         async with self._places:
             started = self._clock()
             context = Context(namespace, self._sessions, self._prometheus)
             try:
                 measured = await provider_of(metric.settings).measure(context)
+                # off the loop: a long condition on a large result would hold up everything else
+                phase, message = await asyncio.to_thread(assess, metric.success, metric.failure, measured.result)
+                return Measurement(phase, started, self._clock(), measured.value, message)
             except MeasurementError as error:
                 return Measurement(Phase.ERROR, started, self._clock(), message=str(error))
-            # off the loop: a long condition on a large result would hold up everything else
-            phase, message = await asyncio.to_thread(assess, metric.success, metric.failure, measured.result)
-            return Measurement(phase, started, self._clock(), measured.value, message)
+            except Exception as error:  # unwritten, it would leave the canary unjudged for good
+                _log.exception("analysis run %s/%s: measuring %s failed", namespace, run, metric.name)
+                message = (
+                    f"measuring failed with a fault of Coalmine's ({type(error).__name__}): see the controller's log"
+                )
+                return Measurement(Phase.ERROR, started, self._clock(), message=message)
 
     async def _write(self, found: Object, taken: tuple[_Taken, ...]) -> float | None:
         """Write the run with what was taken; on a conflict read again and add it there."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import os
 import time
@@ -89,7 +90,8 @@ class Client(Verbs):
             raise RemoteError(f"the kubeconfig cannot be used: {detail}") from error
         configuration.connection_pool_maxsize = 0  # the callers bound what they have in flight
         # aiohttp would look .netrc and the proxies up at each request, in a thread: four times what a small GET costs
-        configuration.client_session_kwargs = {"trust_env": False, "proxy": _proxy(configuration.host)}
+        proxy = configuration.proxy or _proxy(configuration.host)  # the kubeconfig's proxy-url has precedence
+        configuration.client_session_kwargs = {"trust_env": False, "proxy": proxy}
         connected = cls(client.ApiClient(configuration), str(namespace or "default"), observe)
         # the library writes keys that are in a kubeconfig to the temporary directory, and removes them only if we end
         # in order: they have been read by now
@@ -165,7 +167,13 @@ class Client(Verbs):
         began, answered = time.perf_counter(), False
         try:
             async with self._session.request(
-                method, url, params=query, data=data, headers=headers, timeout=timeout
+                method,
+                url,
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                server_hostname=self._configuration.tls_server_name or None,  # the kubeconfig's tls-server-name
             ) as response:
                 answered = True
                 self._observe(Call(*words(method, path, query), response.status, time.perf_counter() - began))
@@ -190,8 +198,23 @@ class Client(Verbs):
 
 def _proxy(server: str) -> str | None:
     """The proxy that the environment names for `server` (HTTPS_PROXY, NO_PROXY)."""
-    parts = urlsplit(server)
-    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+    parts, proxies = urlsplit(server), getproxies()
+    if proxy_bypass(parts.netloc) or _in_network(parts.hostname or "", proxies.get("no", "")):
+        return None
+    return proxies.get(parts.scheme)
+
+
+def _in_network(host: str, no_proxy: str) -> bool:
+    """Whether `host` is an address in one of the networks of NO_PROXY, which client-go knows and Python does not."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for entry in no_proxy.split(","):
+        with contextlib.suppress(ValueError):
+            if "/" in entry and address in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+    return False
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -232,7 +232,29 @@ def test_a_template_is_checked_before_its_arguments_are_there() -> None:
 
 @pytest.mark.parametrize(
     ("text", "good"),
-    [("http://a", True), ("https://a:1/b/", True), ("a", False), ("ftp://a", False), ("http://", False), ("", False)],
+    [
+        ("http://a", True),
+        ("https://a:1/b/", True),
+        ("http://[::1]:9090", True),
+        ("a", False),
+        ("ftp://a", False),
+        ("http://", False),
+        ("", False),
+        ("http://a?b", False),
+        ("http://prome|theus:9090", False),
+        ("http://a\\b", False),
+        ("http://color api", False),
+    ],
 )
 def test_addresses(text: str, good: bool) -> None:
     assert is_address(text) is good
+
+
+@pytest.mark.parametrize("address", ["http://prome|theus:9090", "http://secret\\b", "prometheus:9090"])
+def test_an_address_that_cannot_be_requested_is_an_error(address: str) -> None:
+    """One that got past the settings: a run of an earlier version has it."""
+    context = Context("shop", open_session, address)
+    for provider in (provider_of(PrometheusSettings("up", address)), provider_of(PrometheusSettings("up"))):
+        with pytest.raises(MeasurementError) as caught:
+            asyncio.run(provider.measure(context))
+        assert str(caught.value) == "Prometheus: its URL cannot be requested"

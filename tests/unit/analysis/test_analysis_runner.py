@@ -182,6 +182,27 @@ def test_errors_are_measurements() -> None:
     story(play)
 
 
+@pytest.mark.parametrize("place", ["provider_of", "assess"])
+def test_a_judge_with_a_bug_fails_closed(
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bug(*_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(f"coalmine_controller.analysis.runner.{place}", bug)
+
+    async def play(world: World) -> None:
+        world.given(world.metric(consecutiveErrorLimit=0))
+        await world.look()
+        assert world.status["phase"] == "Error"
+        message = world.status["metricResults"][0]["measurements"][0]["message"]
+        assert message == "measuring failed with a fault of Coalmine's (ZeroDivisionError): see the controller's log"
+        assert "ZeroDivisionError: a bug" in caplog.text
+        assert "default/run" in caplog.text
+
+    story(play)
+
+
 def test_a_condition_that_fails_on_the_result_is_an_error() -> None:
     async def play(world: World) -> None:
         world.given(world.metric(successCondition="result > 1", consecutiveErrorLimit=0))

@@ -93,7 +93,22 @@ BAD_METRICS = [
     ({"provider": web(url=None)}, "spec.metrics[0].provider.web.url: is missing"),
     ({"provider": web(url="colorapi/")}, "spec.metrics[0].provider.web.url: 'colorapi/' is not an http or https URL"),
     ({"provider": web(url="ftp://a/")}, "spec.metrics[0].provider.web.url: 'ftp://a/' is not an http or https URL"),
-    ({"provider": web(url="http://a:99999/")}, "spec.metrics[0].provider.web.url: 'http://a:99999/' is not a URL"),
+    (
+        {"provider": web(url="http://a:99999/")},
+        "spec.metrics[0].provider.web.url: 'http://a:99999/' is not an http or https URL",
+    ),
+    (
+        {"provider": web(url="http://color api/")},
+        "spec.metrics[0].provider.web.url: 'http://color api/' is not an http or https URL",
+    ),
+    (
+        {"provider": web(url="http://a<b/")},
+        "spec.metrics[0].provider.web.url: 'http://a<b/' is not an http or https URL",
+    ),
+    (
+        {"provider": web(url="http://a|b:9090")},
+        "spec.metrics[0].provider.web.url: 'http://a|b:9090' is not an http or https URL",
+    ),
     ({"provider": web(method="DELETE")}, "spec.metrics[0].provider.web.method: 'DELETE' is unknown; write one of GET"),
     ({"provider": web(body="x")}, "spec.metrics[0].provider.web.method: GET has no body"),
     (

@@ -284,3 +284,13 @@ def test_nobody_listens() -> None:
 )
 def test_a_bare_host_gets_the_namespace(url: str, namespace: str, completed: str) -> None:
     assert in_namespace(yarl.URL(url), namespace) == yarl.URL(completed)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://color api/", "http://a<b/?token=secret", "http://a\\b", "http://xn--a/", "http:///x"]
+)
+def test_a_url_that_cannot_be_requested_is_an_error(url: str) -> None:
+    """One that got past the settings: a run of an earlier version has it."""
+    with pytest.raises(MeasurementError) as caught:
+        asyncio.run(provider_of(WebSettings(url)).measure(Context("shop", open_session)))
+    assert str(caught.value) == "GET: its URL cannot be requested"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from coalmine.kube.verbs import ApiError
 from coalmine.model import names
 from coalmine_cli.checking import reading, report, rights
 from coalmine_cli.checking.findings import Result, failed, is_bad, ok, warning
-from coalmine_cli.checking.sight import Listing, One, Probe, Sight, Tried
+from coalmine_cli.checking.sight import Access, Listing, One, Probe, Sight, Tried
 
 Facts = dict[str, Any]
 
@@ -163,8 +164,9 @@ def test_rights() -> None:
     asked = rights.needed("shop", before=False)
     denied = {a: a.resource != "leases" for a in asked}
     assert told(make.sight(rights=denied)) == [
-        "failed cluster: controller rights: the service account coalmine-controller may not get "
-        "leases.coordination.k8s.io coalmine-controller in coalmine-system, update leases.coordination.k8s.io "
+        "failed cluster: controller rights: the service account coalmine-controller may not create "
+        "leases.coordination.k8s.io in coalmine-system, get leases.coordination.k8s.io coalmine-controller in "
+        "coalmine-system, update leases.coordination.k8s.io "
         "coalmine-controller in coalmine-system; apply the roles again: kubectl apply -f manifests/base/rbac.yaml"
     ]
     mine = {a: bool(a.user) or a.verb != "patch" for a in asked}
@@ -258,27 +260,55 @@ def test_what_cannot_be_listed_is_neither_good_nor_bad() -> None:
 
 
 def test_what_is_asked_for_the_service_accounts_is_what_the_manifests_give() -> None:
-    base = Path(__file__).parents[3] / "manifests" / "base"
-    roles = [
-        obj
-        for file in sorted(base.glob("*.yaml"))
-        for obj in yaml.safe_load_all(file.read_text())
-        if obj and obj["kind"] in ("ClusterRole", "Role")
-    ]
-    for access in (*rights.CONTROLLER, *rights.WEBHOOK):
-        account = access.user.rpartition(":")[2]
-        rules = [
-            rule
-            for role in roles
-            if role["metadata"]["name"].startswith(account)
-            and (role["kind"] == "ClusterRole" or role["metadata"]["namespace"] == access.namespace)
-            for rule in role.get("rules") or ()
-        ]
-        what = f"{access.resource}/{access.subresource}" if access.subresource else access.resource
-        assert any(
-            access.verb in rule["verbs"]
-            and access.group in rule.get("apiGroups", ())
-            and what in rule.get("resources", ())
-            and (not rule.get("resourceNames") or access.name in rule["resourceNames"])
-            for rule in rules
-        ), access.text
+    """All of it, and nothing else."""
+    text = (Path(__file__).parents[3] / "manifests" / "base" / "rbac.yaml").read_text()
+    objects = [o for o in yaml.safe_load_all(text) if o]
+    rules = {(o["kind"], o["metadata"]["name"]): o.get("rules") or () for o in objects if o["kind"].endswith("Role")}
+    given = {
+        Access(verb, group, *[*resource.split("/"), ""][:2], namespace, name, f"system:serviceaccount:{whose}")
+        for binding in objects
+        if binding["kind"].endswith("RoleBinding")
+        for subject in binding["subjects"]
+        for whose in [f"{subject['namespace']}:{subject['name']}"]
+        for namespace in [binding["metadata"].get("namespace", "")]
+        for rule in rules[binding["roleRef"]["kind"], binding["roleRef"]["name"]]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }
+    assert {*rights.CONTROLLER, *rights.WEBHOOK, *rights.WEBHOOK_CERTIFICATES} == given
+
+
+def test_with_cert_manager_the_webhook_need_not_make_certificates() -> None:
+    denied = {a: a not in rights.WEBHOOK_CERTIFICATES for a in rights.needed("shop", before=False)}
+    (line,) = told(make.sight(rights=denied))
+    assert line.startswith(
+        "failed cluster: webhook rights: the service account coalmine-webhook may not create secrets"
+    )
+    deployment = make.component("coalmine-webhook")
+    deployment["spec"]["template"]["spec"]["containers"][0]["args"] = ["webhook", "--certs", "/etc/coalmine/certs"]
+    assert told(make.sight(rights=denied, webhook=One(deployment))) == []
+
+
+def test_a_namespace_is_looked_through_once() -> None:
+    """Each Deployment asks for its namespace's objects: with thousands of them, one pass each would be minutes."""
+    passes: list[int] = []
+
+    class Counted(tuple[Any, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[Any]:
+            passes.append(1)
+            return super().__iter__()
+
+    pods = Listing(Counted((make.pod(), make.pod("other-1", owner="other"))))
+    sight = make.sight()
+    sight = replace(sight, lists={**sight.lists, r.PODS: pods})
+    assert [len(pods.of(n)) for n in ("shop", "elsewhere", "shop")] == [2, 0, 2]
+    deployment = make.deployment()
+    found = sight.pods_of(deployment)
+    assert [r.name_of(p) for p in found] == ["colorapi-1"]
+    assert sight.pods_of(deployment) is found
+    assert [r.name_of(p) for p in sight.pods_of(make.deployment(name="other"))] == ["other-1"]
+    assert len(passes) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import check_sight as make
@@ -11,6 +13,7 @@ import yaml
 from coalmine.kube import resources as r
 from coalmine_cli.checking import policies, report
 from coalmine_cli.checking.policies import Peer
+from coalmine_cli.checking.sight import One
 
 SYSTEM = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: coalmine-system}}"
 OURS = "podSelector: {matchLabels: {app: colorapi}}"
@@ -123,3 +126,28 @@ def test_a_policy_around_the_controller() -> None:
     open_ = make.of("NetworkPolicy", f"spec: {{podSelector: {{}}, egress: [{rule}]}}", namespace="coalmine-system")
     findings = report.findings(make.sight({r.NETWORK_POLICIES: [open_]}), before=False)
     assert [f.text for f in findings if f.check == "network policy"] == ["no NetworkPolicy selects its pods"]
+
+
+def test_the_policies_that_are_documented_open_what_is_needed_and_no_more() -> None:
+    """Beside policies that close a namespace in both directions."""
+    text = (Path(__file__).parents[3] / "docs" / "install.md").read_text()
+    documented = [yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", text, re.S) if "NetworkPolicy" in b]
+    assert len(documented) == 2
+    for policy in documented:
+        policy["metadata"]["namespace"] = "shop"
+    closed = make.of("NetworkPolicy", "spec: {podSelector: {}, policyTypes: [Ingress, Egress]}", name="closed")
+    controller = make.component("coalmine-controller")
+    labels = {"app.kubernetes.io/name": "coalmine-controller"}
+    controller["spec"]["template"]["metadata"]["labels"] = labels
+
+    def found(*objects: Any) -> list[str]:
+        sight = make.sight({r.NETWORK_POLICIES: list(objects)}, controller=One(controller))
+        return [f for f in make.bad(report.findings(sight, before=False)) if "network policy" in f]
+
+    assert len(found(closed)) == 3
+    assert found(closed, *documented) == []
+    space = {"kubernetes.io/metadata.name": "shop"}
+    ours, other = (Peer("shop", space, {"app": app, "coalmine.dev/sidecar": "true"}, {}) for app in ("colorapi", "pay"))
+    assert policies.admits((closed, *documented), ours, ours, 5000)
+    assert not policies.admits((closed, *documented), other, ours, 5000)
+    assert not policies.lets_out((closed, *documented), ours, other, 5000)

@@ -225,6 +225,22 @@ def test_a_template_that_was_written_meanwhile_is_not_overwritten(tmp_path: Path
     assert deployed(api)["spec"]["template"]["spec"]["containers"][0]["image"] == "hotfix"
 
 
+@pytest.mark.parametrize("changed", [{names.HOLD: None}, {names.STABLE: make.print_of("3.0")}])
+def test_what_was_handed_over_meanwhile_is_not_taken_back(changed: dict[str, str | None], tmp_path: Path) -> None:
+    """The stable template that was chosen is an old one by now: it would be a new canary."""
+    code, _, err, api = told(held(), tmp_path, "undo", "colorapi", meanwhile=lambda api: annotate(api, changed))
+    assert code == REFUSED
+    assert err == "coalmine: a rollout of colorapi began or ended meanwhile; look at it and try again\n"
+    assert deployed(api)["spec"]["template"] == make.template("3.0")
+
+
+def annotate(api: Api, keys: dict[str, str | None]) -> None:
+    changed = copy.deepcopy(deployed(api))
+    both = {**changed["metadata"]["annotations"], **keys}
+    changed["metadata"]["annotations"] = {k: v for k, v in both.items() if v is not None}
+    api.put(changed)
+
+
 @pytest.mark.parametrize("number", ["-1", "two", "1" * 19, "²"])
 def test_no_revision(number: str, capsys: pytest.CaptureFixture[str]) -> None:
     from coalmine_cli import program

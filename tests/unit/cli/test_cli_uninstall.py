@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from typing import Any
 
@@ -13,11 +14,14 @@ from coalmine.kube import resources as r
 from coalmine.kube.resources import Object
 from coalmine.model import names
 from coalmine.model.errors import SpecError
+from coalmine.model.fingerprint import fingerprint
 from coalmine_cli.call import USAGE
 from coalmine_cli.uninstalling import plan, standing
 from coalmine_cli.uninstalling.inventory import LABEL, Inventory
 from coalmine_cli.uninstalling.pace import Pace, TimeIsOverError
 from coalmine_cli.uninstalling.plan import Wanted
+from coalmine_cli.uninstalling.removal import Removal
+from coalmine_cli.uninstalling.rollouts import Closing
 from coalmine_cli.uninstalling.standing import Where
 
 HELD = "spec: {paused: true}"
@@ -218,8 +222,6 @@ def test_wrong_usage(flags: list[str], capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_wait_ends() -> None:
-    import asyncio
-
     now = [0.0]
 
     async def pause(seconds: float) -> None:
@@ -236,3 +238,77 @@ def test_a_wait_ends() -> None:
     with pytest.raises(TimeIsOverError, match=r"the time is over \(it\): run it again to go on"):
         asyncio.run(pace.until(never, lambda: "it", within=1.0))
     assert now[0] < 4.5, "a wait of its own ends before the whole"
+
+
+class Store:
+    """What `Closing` and `Removal` use of a client: some objects, and what is done to them."""
+
+    def __init__(self, objects: dict[r.Resource, list[Object]]) -> None:
+        self.objects = objects
+
+    async def list(self, resource: r.Resource, namespace: str | None = None) -> tuple[list[Object], str]:
+        return list(self.objects.get(resource, ())), "1"
+
+    async def find(self, resource: r.Resource, namespace: str | None, name: str) -> Object | None:
+        return next((o for o in self.objects.get(resource, ()) if r.name_of(o) == name), None)
+
+    async def delete(self, resource: r.Resource, namespace: str | None, name: str, *, uid: str | None) -> None:
+        self.objects[resource] = [o for o in self.objects[resource] if r.name_of(o) != name]
+
+    async def patch(self, resource: r.Resource, namespace: str, name: str, patch: list[Object], *, kind: str) -> Object:
+        (found,) = self.objects[resource]
+        changed: Object = jsonpatch.apply_patch(found, patch)
+        self.objects[resource] = [changed]
+        return changed
+
+
+@pytest.mark.parametrize(("kept", "waited"), [(True, 0.0), (False, 60.0)])
+def test_rollouts_of_annotations_that_stay_are_not_waited_for(kept: bool, waited: float) -> None:
+    now, told = [0.0], []
+
+    async def pause(seconds: float) -> None:
+        now[0] += seconds
+
+    rollout = {"kind": "Rollout", "metadata": {"name": "cart", "namespace": "shop", "uid": "u"}}
+    store = Store({r.ROLLOUTS: [rollout]})
+    removal = Removal(store, Pace(lambda: now[0], pause, 600.0), told.append)  # type: ignore[arg-type]
+    asyncio.run(removal.leftovers(led=True, keep_annotations=kept))
+    assert now[0] == waited
+    assert ("the controller does not clean up: it is done here" in told) is not kept
+    assert store.objects == {r.ROLLOUTS: []}
+
+
+@pytest.mark.parametrize("handed", [False, True])
+def test_what_was_handed_over_since_the_inventory_is_not_taken_back(handed: bool) -> None:
+    old, new = deployment_of("1.0"), deployment_of("2.0")
+    before, after = (fingerprint(d["spec"]["template"]) for d in (old, new))
+    seen = make.merged(new, {"metadata": {"annotations": {names.HOLD: after, names.STABLE: before}}})
+    since = make.merged(seen, {"metadata": {"annotations": {names.HOLD: None, names.STABLE: after}}})
+    owner = {"kind": "Deployment", "name": "colorapi", "uid": "uid-colorapi", "controller": True}
+    sets = [
+        {
+            "metadata": {
+                "name": f"colorapi-{number}",
+                "namespace": "shop",
+                "annotations": {names.REVISION: str(number)},
+                "ownerReferences": [owner],
+            },
+            "spec": {"template": d["spec"]["template"]},
+        }
+        for number, d in enumerate((old, new), 1)
+    ]
+    store = Store({r.DEPLOYMENTS: [since if handed else seen], r.REPLICA_SETS: sets})
+
+    async def pause(seconds: float) -> None:
+        raise AssertionError("there is nothing to wait for")
+
+    closing = Closing(store, Pace(lambda: 0.0, pause, 9.0), lambda _: None, led=False)  # type: ignore[arg-type]
+    asyncio.run(closing.close([seen], finish=False))
+    (stored,) = store.objects[r.DEPLOYMENTS]
+    assert stored["spec"]["template"] == (new if handed else old)["spec"]["template"]
+
+
+def deployment_of(version: str) -> Object:
+    made = make.deployment()
+    made["spec"]["template"]["spec"]["containers"][0]["image"] = f"colorapi:{version}"
+    return made

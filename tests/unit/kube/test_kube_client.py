@@ -27,7 +27,7 @@ class _Library:
     """What `Client` uses of the kubernetes library."""
 
     def __init__(self, host: str) -> None:
-        self.configuration = SimpleNamespace(host=host, get_api_key_with_prefix=self._token)
+        self.configuration = SimpleNamespace(host=host, tls_server_name=None, get_api_key_with_prefix=self._token)
         self.rest_client = SimpleNamespace(_create_pool_manager=aiohttp.ClientSession)
         self.tokens = iter([f"Bearer {n}" for n in range(100)])
 
@@ -460,3 +460,92 @@ def test_no_answer_is_counted_as_status_0() -> None:
 
     asyncio.run(main())
     assert [call[:3] for call in seen] == [("Get", "nodes", 0)]
+
+
+def kubeconfig_of(tmp_path: Path, server: str, **cluster: str) -> str:
+    """A kubeconfig with these fields on its cluster."""
+    user = {"name": "me", "user": {"token": "t"}}
+    context = {"name": "c", "context": {"cluster": "k", "user": "me"}}
+    of_cluster = {"server": server, "insecure-skip-tls-verify": True, **cluster}
+    clusters = [{"name": "k", "cluster": of_cluster}]
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps({"current-context": "c", "clusters": clusters, "contexts": [context], "users": [user]}))
+    return str(file)
+
+
+def proxy_of(kubeconfig: str) -> str | None:
+    """The proxy that its requests go by."""
+
+    async def connect() -> str | None:
+        async with await Client.connect(kubeconfig) as client:
+            kwargs: dict[str, Any] = client._configuration.client_session_kwargs
+            return kwargs["proxy"]
+
+    return asyncio.run(connect())
+
+
+def test_the_kubeconfigs_proxy_has_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://environment:3128")
+    monkeypatch.setenv("no_proxy", "")
+    server = "https://api.example:6443"
+    assert proxy_of(kubeconfig_of(tmp_path, server)) == "http://environment:3128"
+    given = kubeconfig_of(tmp_path, server, **{"proxy-url": "http://named:3128"})
+    assert proxy_of(given) == "http://named:3128"
+    monkeypatch.setenv("no_proxy", "api.example")
+    assert proxy_of(given) == "http://named:3128"
+
+
+@pytest.mark.parametrize(
+    ("server", "excepted", "asked"),
+    [
+        ("https://10.96.0.1:443", "example, 10.0.0.0/8", False),
+        ("https://10.96.0.1:443", "10.96.7.7/16", False),
+        ("https://[fd00::1]:6443", "fd00::/8", False),
+        ("https://10.96.0.1:443", "192.168.0.0/16,nonsense/99,fd00::/8", True),
+        ("https://api.example:6443", "10.0.0.0/8", True),
+        ("https://api.example:6443", ".example", False),
+    ],
+)
+def test_networks_in_no_proxy(
+    server: str, excepted: str, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://environment:3128")
+    monkeypatch.setenv("no_proxy", excepted)
+    assert proxy_of(kubeconfig_of(tmp_path, server)) == ("http://environment:3128" if asked else None)
+
+
+def test_the_kubeconfigs_server_name_is_the_one_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's certificate is for another name than the address that it is reached at."""
+    import ssl
+
+    from coalmine_sandbox.certificates import Authority
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    named: list[str | None] = []
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response({"kind": "Node"})
+
+    async def main() -> None:
+        pair = Authority("test", datetime.datetime.now(datetime.UTC)).issue("server")
+        (tmp_path / "pair.pem").write_bytes(pair.key + pair.certificate)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "pair.pem")
+        context.sni_callback = lambda _socket, name, _context: named.append(name)
+        application = web.Application()
+        application.router.add_get("/{tail:.*}", handle)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+            server = f"https://127.0.0.1:{runner.addresses[0][1]}"
+            file = kubeconfig_of(tmp_path, server, **{"tls-server-name": "kubernetes.example"})
+            async with await Client.connect(file) as client:
+                await client.get(NODES, None, "n")
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(main())
+    assert named == ["kubernetes.example"]

@@ -9,11 +9,21 @@ import aiohttp
 import yarl
 
 from coalmine_controller.analysis.providers.measured import MeasurementError
+from coalmine_controller.analysis.settings.url import read_url
 
 #: Bytes of an answer. A metric is a few; 1 MiB is a generous page of them, and fifty metrics of it
 #: at a time fit into the controller's memory.
 MAX_BODY: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
+
+
+def url_of(text: str, namespace: str, title: str) -> yarl.URL:
+    """`text` as a URL, its host `in_namespace`. Raises MeasurementError, which begins with `title` and does not
+    repeat the text."""
+    try:
+        return in_namespace(read_url(text), namespace)
+    except ValueError as error:
+        raise MeasurementError(f"{title}: its URL cannot be requested") from error
 
 
 def in_namespace(url: yarl.URL, namespace: str) -> yarl.URL:

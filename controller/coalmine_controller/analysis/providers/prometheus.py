@@ -17,7 +17,7 @@ from typing import Any, Final
 import aiohttp
 import yarl
 
-from coalmine_controller.analysis.providers.fetch import in_namespace, read_body, shown
+from coalmine_controller.analysis.providers.fetch import read_body, shown, url_of
 from coalmine_controller.analysis.providers.measured import Context, Measured, MeasurementError
 from coalmine_controller.analysis.settings.prometheus import PrometheusSettings
 from coalmine_controller.analysis.values import TooDeepError, read_json, write_json
@@ -41,7 +41,7 @@ class Prometheus:
                 "no address of Prometheus is known: write provider.prometheus.address, "
                 "or start the controller with --prometheus-address"
             )
-        url = in_namespace(yarl.URL(address), context.namespace if settings.address else "") / "api/v1/query"
+        url = url_of(address, context.namespace if settings.address else "", "Prometheus") / "api/v1/query"
         title = f"Prometheus at {shown(url.origin())}"
         try:
             async with asyncio.timeout(settings.timeout), context.open_session() as session:

@@ -15,7 +15,7 @@ import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver
 
-from coalmine_controller.analysis.providers.fetch import in_namespace, read_body, shown
+from coalmine_controller.analysis.providers.fetch import read_body, shown, url_of
 from coalmine_controller.analysis.providers.measured import Context, Measured, MeasurementError
 from coalmine_controller.analysis.settings.web import WebSettings
 from coalmine_controller.analysis.values import MAX_NESTING, TooDeepError, read_json, write_json
@@ -41,7 +41,7 @@ class Web:
 
     async def measure(self, context: Context) -> Measured:
         """One request. Raises MeasurementError."""
-        url = in_namespace(yarl.URL(self.settings.url), context.namespace)
+        url = url_of(self.settings.url, context.namespace, self.settings.method)
         title = f"{self.settings.method} {shown(url)}"
         try:
             async with asyncio.timeout(self.settings.timeout), context.open_session() as session:

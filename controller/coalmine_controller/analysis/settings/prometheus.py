@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 from coalmine.model.errors import SpecError
 from coalmine_controller.analysis.fields import Fields
+from coalmine_controller.analysis.settings.url import read_url
 from coalmine_controller.analysis.settings.web import MAX_TIMEOUT, read_header
 
 DEFAULT_TIMEOUT: Final = 30  # seconds, Argo's
@@ -53,8 +53,7 @@ def read_prometheus(fields: Fields) -> PrometheusSettings:
 def is_address(text: str) -> bool:
     """Whether the text can be an address of Prometheus: a URL to which ``/api/v1/query`` can be added."""
     try:
-        parts = urlsplit(text)
-        _ = parts.port
+        url = read_url(text)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+    return not url.query_string and not url.fragment

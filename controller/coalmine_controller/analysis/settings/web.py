@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from coalmine.model.errors import SpecError
 from coalmine_controller.analysis.fields import Fields
 from coalmine_controller.analysis.settings.jsonpath import read_path
+from coalmine_controller.analysis.settings.url import read_url
 from coalmine_controller.analysis.values import write_json
 
 DEFAULT_TIMEOUT: Final = 10  # seconds, Argo's
@@ -70,12 +70,11 @@ def _url(fields: Fields) -> str:
         return url
     advice = 'write for example "http://colorapi/"'
     try:
-        parts = urlsplit(url)
-        _ = parts.port
+        read_url(url)
     except ValueError as error:
-        raise SpecError(fields.at("url"), f"{url!r} is not a URL: {error}", advice) from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SpecError(fields.at("url"), f"{url!r} is not an http or https URL with a host", advice)
+        raise SpecError(
+            fields.at("url"), f"{url!r} is not an http or https URL with a host: {error}", advice
+        ) from error
     return url
 
 

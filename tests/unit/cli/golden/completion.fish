@@ -175,7 +175,7 @@ complete -c coalmine -n "__coalmine_at any 'uninstall'" -l no-color -d 'no colou
 complete -c coalmine -n "__coalmine_at any 'uninstall'" -l finish -d 'promote open rollouts in full first, and wait for them'
 complete -c coalmine -n "__coalmine_at any 'uninstall'" -l abort -d 'take open rollouts back to their stable templates first'
 complete -c coalmine -n "__coalmine_at any 'uninstall'" -l yes -d 'do it'
-complete -c coalmine -n "__coalmine_at any 'uninstall'" -l dry-run -d 'say what would be done (exit code 0), and do nothing'
+complete -c coalmine -n "__coalmine_at any 'uninstall'" -l dry-run -d 'say what would be done, and do nothing (exit code 0, or 1 where it would be refused)'
 complete -c coalmine -n "__coalmine_at any 'uninstall'" -l keep-sidecars -d 'leave pods and pod templates as they are: the sidecars serve locally until each Deployment\'s next update'
 complete -c coalmine -n "__coalmine_at any 'uninstall'" -l keep-annotations -d 'leave the annotations that people wrote on Deployments'
 complete -c coalmine -n "__coalmine_at any 'uninstall'" -l keep-crds -d 'leave the kinds, and the analysis templates'
