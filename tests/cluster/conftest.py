@@ -37,6 +37,23 @@ Run = Callable[[Coroutine[Any, Any, T]], T]
 
 _numbers = itertools.count(1)
 
+#: Minutes that modules take on Kubernetes' own control plane, roughly, so that parts end together.
+_LONG = {
+    "test_crashes": 4.5,
+    "test_chaos": 3.5,
+    "test_rollouts": 3.0,
+    "test_install": 3.0,
+    "test_drift": 2.5,
+    "test_uninstall": 2.5,
+    "test_git_flow": 2.0,
+    "test_upgrade": 2.0,
+    "test_verbs": 1.5,
+    "test_keys": 1.0,
+    "test_monitoring": 1.0,
+    "test_story": 0.8,
+    "test_check": 0.8,
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -52,6 +69,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _minutes(path: Path) -> float:
+    return _LONG.get(path.stem, 0.4)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     wanted = item.config.getoption("--control-plane") == "real" or item.config.getoption("--long")
     if item.get_closest_marker("long") and not wanted:
@@ -64,8 +85,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if parts == "1":
         return
     here = Path(__file__).parent
-    modules = sorted({item.path for item in items if item.path.is_relative_to(here)})
-    kept = {path for at, path in enumerate(modules) if at % int(parts) == int(number) - 1}
+    shares: list[tuple[float, int, set[Path]]] = [(0.0, n, set()) for n in range(int(parts))]
+    modules = {item.path for item in items if item.path.is_relative_to(here)}
+    for path in sorted(modules, key=lambda path: (-_minutes(path), path)):
+        taken, n, kept = min(shares, key=lambda share: share[:2])
+        shares[n] = (taken + _minutes(path), n, kept | {path})
+    kept = shares[int(number) - 1][2]
     config.hook.pytest_deselected(items=[item for item in items if item.path not in kept])
     items[:] = [item for item in items if item.path in kept]
 

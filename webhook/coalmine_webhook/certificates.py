@@ -44,6 +44,7 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _PUBLIC: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -111,6 +112,14 @@ def is_whole(pair: Pair) -> bool:
         return False
 
 
+def is_signer(pair: Pair) -> bool:
+    """Whether it is whole, and the key is of the kind that we sign with and that Go's crypto/x509 verifies."""
+    if not is_whole(pair):
+        return False
+    key = serialization.load_pem_private_key(pair.key, password=None)
+    return isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, _CURVES)
+
+
 def is_authority(certificate: bytes) -> bool:
     """Whether it may sign others."""
     try:
@@ -132,9 +141,9 @@ def is_current(certificate: bytes, now: datetime) -> bool:
     """Whether its time has come and is not over."""
     try:
         parsed = _parse(certificate)
+        return parsed.not_valid_before_utc <= now < parsed.not_valid_after_utc
     except ValueError:
         return False
-    return parsed.not_valid_before_utc <= now < parsed.not_valid_after_utc
 
 
 def is_due(certificate: bytes, now: datetime) -> bool:

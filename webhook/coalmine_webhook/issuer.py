@@ -37,6 +37,9 @@ _log = logging.getLogger(__name__)
 POLL: Final = 10.0
 #: After a look that failed, the first time; then twice as long each time, up to POLL.
 _FIRST_RETRY: Final = 0.5
+#: Seconds after the end of a watch, which comes every few minutes. The next one begins with the object as it is: what
+#: changed meanwhile is not missed. A server that ends them at once is not to be flooded.
+_NEXT_WATCH: Final = 0.1
 #: Two changes come together as a rule: the Secret's, then the configuration's.
 _GATHER: Final = 0.05
 #: Steps of one look: a turn takes six, and each conflict with one of three replicas one more.
@@ -226,6 +229,7 @@ class Issuer:
     async def _watch(self, resource: Resource, namespace: str | None, name: str, changed: asyncio.Event) -> None:
         level = logging.INFO
         while True:
+            wait = _NEXT_WATCH
             try:
                 # no resourceVersion: it begins with the object as it is
                 async for event in self._api.watch(resource, namespace, "", fields=f"metadata.name={name}"):
@@ -234,5 +238,5 @@ class Issuer:
             except ApiError as error:
                 # nothing hangs on it; that it may not watch at all is to be seen once
                 _log.log(level, "%s cannot be watched, and is looked at every %g s: %s", resource.plural, POLL, error)
-                level = logging.DEBUG
-            await asyncio.sleep(POLL)
+                level, wait = logging.DEBUG, POLL
+            await asyncio.sleep(wait)

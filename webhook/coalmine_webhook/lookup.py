@@ -1,8 +1,8 @@
 """What the reviews need to know of the cluster: a pod's ReplicaSet, and the access modes of claims.
 
 Rules: every look-up is a live GET with a time limit well below the webhook's own
-(`timeoutSeconds` 5), and never fails: an answer that does not come is an unknown, and the pure
-rules say what an unknown means. Nothing is cached: a role changes at the handover.
+(`timeoutSeconds` 5), and never fails: an answer that does not come is an unknown, a name that none can have as well,
+and the pure rules say what an unknown means. Nothing is cached: a role changes at the handover.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ Secret was deleted, by cert-manager, by hand. Somebody may serve a pair of it, s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from coalmine_webhook.certificates import (
@@ -35,6 +35,7 @@ from coalmine_webhook.certificates import (
     is_current,
     is_due,
     is_of,
+    is_signer,
     is_whole,
     newest,
 )
@@ -104,7 +105,7 @@ def plan(
     after each.
     """
     named = Published() if published is None else published
-    if served is not None and served.authority not in named.anywhere:
+    if served is not None and served.authority not in named.anywhere and not _follows(contents, named):
         named = replace(named, anywhere=(*named.anywhere, served.authority))
     if contents is None or not _can_sign(contents.authority, now):
         return _made_anew(contents, named, now, mint)
@@ -117,6 +118,15 @@ def plan(
         or _renewed(contents, now, mint)
         or _forgotten(contents, named, now)
     )
+
+
+def _follows(contents: Contents | None, published: Published) -> bool:
+    """Whether a replica can go on with the Secret's pair at once, so that what it serves need not be kept alive.
+
+    One that was cut off may come back with a pair of an authority that a person has withdrawn meanwhile, as its key was
+    stolen: to adopt that would put it back for the life of a pair.
+    """
+    return contents is not None and contents.authority.certificate in published.everywhere
 
 
 def takes(contents: Contents, served: Served | None, published: Published | None, now: datetime, settle: float) -> bool:
@@ -204,7 +214,7 @@ def _turned(contents: Contents, published: Published, now: datetime, mint: Mint,
         mint.serving(upcoming, now),
         published=contents.upcoming_published,
         old=old,
-        old_until=_later(contents.old_until, expiry(contents.serving.certificate) + SKEW),
+        old_until=_later(contents.old_until, _after(expiry(contents.serving.certificate), SKEW)),
     )
 
 
@@ -220,17 +230,25 @@ def _forgotten(contents: Contents, published: Published, now: datetime) -> Conte
         return None if contents.old_until is None else replace(contents, old_until=None)
     if contents.old_until is None:  # somebody has removed the annotation
         return replace(contents, old_until=max(expiry(pem) for pem in contents.old))
-    if now < contents.old_until + SKEW or any(pem in published.anywhere for pem in contents.old):
+    if now - SKEW < contents.old_until or any(pem in published.anywhere for pem in contents.old):
         return None
     return replace(contents, old=(), old_until=None)
 
 
 def _can_sign(pair: Pair, now: datetime) -> bool:
-    return is_whole(pair) and is_authority(pair.certificate) and is_current(pair.certificate, now)
+    return is_signer(pair) and is_authority(pair.certificate) and is_current(pair.certificate, now)
 
 
 def _settled(since: datetime | None, now: datetime, settle: float) -> bool:
     return since is not None and (now - since).total_seconds() >= settle
+
+
+def _after(moment: datetime, span: timedelta) -> datetime:
+    """Or the last moment that there is: a person's certificate may say that it has no end (RFC 5280, 4.1.2.5)."""
+    try:
+        return moment + span
+    except OverflowError:
+        return datetime.max.replace(microsecond=0, tzinfo=UTC)
 
 
 def _later(one: datetime | None, other: datetime) -> datetime:

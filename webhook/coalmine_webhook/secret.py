@@ -99,4 +99,5 @@ def _time(annotations: Mapping[str, str], key: str) -> datetime | None:
 
 
 def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # not strftime: that writes the year 1, which may stand here, in a way that nobody reads
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from coalmine_webhook import lookup
 from coalmine_webhook.deployment import claims_to_read, decide
+from coalmine_webhook.intake import Intake
 from coalmine_webhook.metrics import Metrics
 from coalmine_webhook.pod import decide_pod, owner_of, wants_sidecar
 from coalmine_webhook.review import (
@@ -103,15 +104,21 @@ def application(
     *,
     ending: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.perf_counter,
+    intake: Intake | None = None,
 ) -> web.Application:
-    """The server's routes. While `ending`, each answer asks its client to connect elsewhere the next time."""
+    """The server's routes. While `ending`, each answer asks its client to connect elsewhere the next time.
+
+    `intake` reads the bodies of them all.
+    """
+    intake = intake or Intake()
     app = web.Application(client_max_size=MAX_REVIEW)
     for path, resource, decision, refuse in (
         ("/deployments", "deployments", reviews.deployments, True),
         ("/deployments-status", "deployments/status", reviews.status, False),
         ("/pods", "pods", reviews.pods, False),
     ):
-        app.router.add_post(path, _Endpoint(resource, decision, metrics, in_flight, clock, refuse_on_bug=refuse).handle)
+        endpoint = _Endpoint(resource, decision, metrics, in_flight, clock, intake, refuse_on_bug=refuse)
+        app.router.add_post(path, endpoint.handle)
 
     async def prepare(_: web.Request, response: web.StreamResponse) -> None:
         if ending():
@@ -132,6 +139,7 @@ class _Endpoint:
         metrics: Metrics,
         in_flight: InFlight,
         clock: Callable[[], float],
+        intake: Intake,
         *,
         refuse_on_bug: bool,
     ) -> None:
@@ -140,16 +148,17 @@ class _Endpoint:
         self._metrics = metrics
         self._in_flight = in_flight
         self._clock = clock
+        self._intake = intake
         self._refuse_on_bug = refuse_on_bug
 
     async def handle(self, request: web.Request) -> web.Response:
-        with self._in_flight:
-            return await self._handle(request)
-
-    async def _handle(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="send application/json\n")
-        body = await request.read()
+        with self._in_flight:
+            async with self._intake.body(request) as body:
+                return await self._handle(body)
+
+    async def _handle(self, body: bytes) -> web.Response:
         started = self._clock()
         try:
             review = parse(body)

@@ -1,7 +1,9 @@
-"""The server's side of TLS: one context for the life of the process, whose pair can be changed.
+"""The server's side of TLS: one context for the life of the process, and behind it the pair of the day.
 
-A new pair is for connections that are made from then on; those that stand are left alone. Python reads a pair
-from files only: it gets one in memory, so that no key is ever on a disk, and none is needed to write to.
+A new pair is for connections that are made from then on; those that stand are left alone. Each pair has a context of
+its own: OpenSSL's has one place for each kind of key, so that an RSA pair that is put into the one of an EC pair is
+never served. Python reads a pair from files only: it gets one in memory, so that no key is ever on a disk, and none
+is needed to write to.
 """
 
 from __future__ import annotations
@@ -17,14 +19,21 @@ class Context:
 
     def __init__(self) -> None:
         self.ssl = _context()
+        self._current = _context()
+        # also called for a client that names no server, and before a certificate is chosen
+        self.ssl.sni_callback = self._choose
 
     def use(self, pair: Pair) -> None:
         """Serve this pair from now on. Raises ValueError, and then the one before is still served."""
+        context = _context()
         try:
-            _load(_context(), pair)  # elsewhere first: one that fails half-way leaves a certificate without its key
+            _load(context, pair)
         except ssl.SSLError as error:
             raise ValueError(f"the certificate cannot be served: {error.reason or error}") from error
-        _load(self.ssl, pair)
+        self._current = context
+
+    def _choose(self, connection: ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
+        connection.context = self._current
 
 
 def _context() -> ssl.SSLContext:

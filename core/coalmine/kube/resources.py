@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from coalmine.model.errors import RemoteError, shown
 from coalmine.model.names import (
     ANALYSIS_RUN,
     ANALYSIS_TEMPLATE,
@@ -15,6 +16,9 @@ from coalmine.model.names import (
 )
 
 Object = dict[str, Any]
+
+#: The first two are client-go's (rest.IsValidPathSegmentName); the others end a path, or may count as the first.
+_NOT_IN_A_NAME: Final = frozenset("/%?#\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +31,30 @@ class Resource:
     namespaced: bool = True
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-        """The request path; without `namespace` all namespaces (or a cluster-scoped object)."""
+        """The request path; without `namespace` all namespaces (or a cluster-scoped object).
+
+        Raises RemoteError for what would lead elsewhere: names stand in objects that somebody wrote, and a review
+        shows them before the API server has judged them. HTTP's clients follow ``..``, and drop tabs and newlines
+        first.
+        """
         root = "/api/v1" if self.api_version == "v1" else f"/apis/{self.api_version}"
         parts = [root]
         if self.namespaced and namespace is not None:
-            parts += ["namespaces", namespace]
+            parts += ["namespaces", self._segment("namespace", namespace)]
         parts.append(self.plural)
         if name is not None:
-            parts.append(name)
+            parts.append(self._segment("name", name))
         if subresource is not None:
-            parts.append(subresource)
+            # what is proxied to has a path of its own
+            parts += [self._segment("subresource", part) for part in subresource.split("/")]
         return "/".join(parts)
+
+    def _segment(self, what: str, text: str) -> str:
+        if text in ("", ".", "..") or not text.isprintable() or _NOT_IN_A_NAME.intersection(text):
+            raise RemoteError(
+                f"{shown(text)} is no {what} of a {self.kind}: write one without /, \\, %, ? and #, and not . or .."
+            )
+        return text
 
 
 DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")

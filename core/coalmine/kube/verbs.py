@@ -65,7 +65,7 @@ class Verbs(abc.ABC):
     """The verbs, in terms of two requests. Raises ApiError and its kinds."""
 
     async def get(self, resource: Resource, namespace: str | None, name: str, subresource: str | None = None) -> Object:
-        return await self._json("GET", resource.path(namespace, name, subresource))
+        return await self._json("GET", _path(resource, namespace, name, subresource))
 
     async def find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
         """The object, or None when there is none."""
@@ -84,7 +84,7 @@ class Verbs(abc.ABC):
         items: list[Object] = []
         query = {"limit": str(_LIST_PAGE)} | _selectors(labels, fields)
         while True:
-            page = await self._json("GET", resource.path(namespace), query=query)
+            page = await self._json("GET", _path(resource, namespace), query=query)
             for item in page.get("items") or ():
                 items.append({"apiVersion": resource.api_version, "kind": resource.kind, **item})
             metadata = page.get("metadata") or {}
@@ -106,7 +106,7 @@ class Verbs(abc.ABC):
             "timeoutSeconds": str(WATCH_SECONDS),
         } | _selectors(labels, fields)
         # who leaves in the middle ends the request at once, not when the garbage is collected
-        async with contextlib.aclosing(self._events(resource.path(namespace), query)) as events:
+        async with contextlib.aclosing(self._events(_path(resource, namespace), query)) as events:
             async for event in events:
                 if event.type == "ERROR":
                     raise api_error(int(event.object.get("code") or 0), event.object)
@@ -117,13 +117,13 @@ class Verbs(abc.ABC):
     ) -> Object:
         """Create an object (or a subresource of the object that it names). Raises ConflictError."""
         name = str(obj["metadata"]["name"]) if subresource else None
-        return await self._json("POST", resource.path(namespace, name, subresource), obj)
+        return await self._json("POST", _path(resource, namespace, name, subresource), obj)
 
     async def replace(
         self, resource: Resource, namespace: str | None, obj: Mapping[str, Any], subresource: str | None = None
     ) -> Object:
         """Write an object whole; its resourceVersion, when given, must be the current one."""
-        return await self._json("PUT", resource.path(namespace, str(obj["metadata"]["name"]), subresource), obj)
+        return await self._json("PUT", _path(resource, namespace, str(obj["metadata"]["name"]), subresource), obj)
 
     async def patch(
         self,
@@ -137,7 +137,7 @@ class Verbs(abc.ABC):
         query: Mapping[str, str] | None = None,
     ) -> Object:
         """Change parts of an object. A ``metadata.resourceVersion`` in a merge patch is a precondition."""
-        path = resource.path(namespace, name, subresource)
+        path = _path(resource, namespace, name, subresource)
         return await self._json("PATCH", path, patch, query=query, content_type=kind)
 
     async def delete(
@@ -154,7 +154,7 @@ class Verbs(abc.ABC):
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         with contextlib.suppress(NotFoundError):
-            await self._json("DELETE", resource.path(namespace, name), options)
+            await self._json("DELETE", _path(resource, namespace, name), options)
 
     async def raw(self, method: str, path: str, body: Any = None) -> Object:
         """Any request that answers JSON: evictions, reviews, versions."""
@@ -184,3 +184,11 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
     if fields:
         query["fieldSelector"] = fields
     return query
+
+
+def _path(resource: Resource, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+    """What the API server would answer to a path that is none: so callers need know no other error."""
+    try:
+        return resource.path(namespace, name, subresource)
+    except RemoteError as error:
+        raise ApiError(400, "BadRequest", str(error)) from error

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import copy
 import datetime
+import itertools
 import logging
 import sys
 from dataclasses import replace
@@ -43,11 +44,15 @@ def configuration(*bundles):
 
 
 class Store:
-    """Two objects; `refuse` is raised instead of any answer, `blind` instead of a watch's."""
+    """Two objects; `refuse` is raised instead of any answer, `blind` instead of a watch's.
+
+    A watch ends after `ends` seconds.
+    """
 
     def __init__(self, found=None):
         self.objects = {"configuration": None, "secret": None}
-        self.refuse = self.blind = None
+        self.refuse = self.blind = self.ends = None
+        self.watches = []
         self.version = 0
         self.looks, self.writes = [], []
         self._queues = []
@@ -99,8 +104,12 @@ class Store:
     async def watch(self, resource, namespace, resource_version, *, labels="", fields=""):
         assert resource_version == ""
         assert fields in (f"metadata.name={NAME}", f"metadata.name={names.WEBHOOK_CONFIGURATION}")
+        self.watches.append(now())
         if self.blind:
             raise self.blind
+        if self.ends is not None:
+            await asyncio.sleep(self.ends)
+            return
         queue = asyncio.Queue()
         self._queues.append((OBJECTS[resource.plural], queue))
         while True:
@@ -185,6 +194,20 @@ def test_a_bundle_that_somebody_empties_is_written_again(blind):
         assert store.bundles() != [None]
         assert store.writes[-1] - emptied[0] <= (POLL if blind else 0.1)
         assert len(stand.used) == 1
+
+    run(story())
+
+
+@pytest.mark.parametrize(("blind", "between"), [(None, 0.1), (ApiError(403, "Forbidden", "no watch for you"), POLL)])
+def test_after_its_end_a_watch_begins_again_at_once_and_after_an_error_later(blind, between):
+    async def story():
+        store = Store(configuration(None))
+        store.ends, store.blind = 240.0, blind
+        await Stand(store).for_seconds(1000)
+        begun = store.watches[::2]  # there are two, which begin and end together
+        length = 0 if blind else 240
+        assert [b - a - length for a, b in itertools.pairwise(begun)] == pytest.approx([between] * (len(begun) - 1))
+        assert len(begun) > 4
 
     run(story())
 

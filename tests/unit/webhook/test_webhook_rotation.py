@@ -14,6 +14,8 @@ NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
 SECOND = datetime.timedelta(seconds=1)
 SETTLE = 300.0
+#: The last moment that a certificate can name.
+FOREVER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 MINT = Mint(("webhook.svc",))
 
 A, B, STRANGER = (MINT.authority(NOW) for _ in range(3))
@@ -133,6 +135,34 @@ def test_a_person_withdraws_the_old_one_at_once_by_its_time():
     contents = replace(AFTER, old_until=TURNING)
     assert contents.bundle(TURNING + SECOND) == (NEXT.certificate,)
     assert planned(contents, named(NEXT, A), TURNING + SECOND) is None
+
+
+CUT_OFF = Served(OF_A_LATER, A.certificate)
+
+
+@pytest.mark.parametrize("old", [(A.certificate,), ()], ids=["withdrawn", "forgotten"])
+def test_a_replica_that_was_cut_off_does_not_bring_back_what_a_person_withdrew(old):
+    later = TURNING + DAY
+    contents = replace(AFTER, old=old, old_until=TURNING if old else None)
+    while (following := planned(contents, named(NEXT), later, CUT_OFF)) is not None:
+        contents = following
+    assert contents == replace(AFTER, old=(), old_until=None)
+    assert contents.bundle(later) == (NEXT.certificate,)
+    assert takes(contents, CUT_OFF, named(NEXT), later, SETTLE), "it goes on with the new one at once"
+
+
+def test_what_is_served_here_is_kept_while_nobody_trusts_the_new_one():
+    contents = replace(AFTER, old=(), old_until=None)
+    assert planned(contents, named(), TURNING + DAY, CUT_OFF).old == (A.certificate,)
+
+
+def test_a_certificate_without_an_end_is_trusted_without_one():
+    endless = Mint(("webhook.svc",), authority_life=FOREVER - TURNING, serving_life=FOREVER - TURNING)
+    authority = endless.authority(TURNING)
+    contents = replace(SEEN, authority=authority, serving=endless.serving(authority, TURNING))
+    turned = planned(contents, named(authority, NEXT), TURNING + 300 * SECOND)
+    assert (turned.authority, turned.old_until) == (NEXT, FOREVER)
+    assert planned(replace(turned, published=NOW), named(NEXT, authority), TURNING + DAY) is None
 
 
 def test_a_time_that_somebody_removed_is_the_longest_there_can_be():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import io
 import json
 import logging
@@ -12,13 +13,15 @@ import ssl
 from datetime import UTC, datetime
 
 import aiohttp
+import pytest
 from aiohttp import web
 
-from coalmine.kube.verbs import NotFoundError
+from coalmine.kube.verbs import NotFoundError, Verbs
 from coalmine.model import names
 from coalmine_webhook import lookup
 from coalmine_webhook.certificates import Mint
 from coalmine_webhook.health import observing
+from coalmine_webhook.intake import Intake
 from coalmine_webhook.journal import JsonLines
 from coalmine_webhook.metrics import Metrics
 from coalmine_webhook.review import MAX_REVIEW
@@ -45,13 +48,14 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def serving(cluster, reviews=None, metrics=None, ending=lambda: False):
+async def serving(cluster, reviews=None, metrics=None, ending=lambda: False, intake=None):
     """A session with the server; it keeps its connections."""
     now, mint, tls = datetime.now(UTC), Mint((), ("127.0.0.1",)), Context()
     authority = mint.authority(now)
     tls.use(mint.serving(authority, now))
     reviews = reviews or Reviews(cluster, Settings("coalmine:test"))
-    runner = web.AppRunner(application(reviews, metrics or Metrics(), InFlight(), ending=ending), access_log=None)
+    app = application(reviews, metrics or Metrics(), InFlight(), ending=ending, intake=intake)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls.ssl).start()
@@ -221,6 +225,122 @@ def test_a_look_up_that_is_late_is_an_unknown():
         assert await lookup.owner(cluster, "shop", "web-abc", limit=0) is None
         assert await lookup.owner(cluster, "shop", "gone") is None
         assert await lookup.access_modes(cluster, "shop", ["a", "b"]) == {"b": ("X",)}
+
+    asyncio.run(scenario())
+
+
+class Unending:
+    """A body whose end does not come, and the moment at which all that there is has been read."""
+
+    def __init__(self, size):
+        self.size = size
+        self.sent, self.end = asyncio.Event(), asyncio.Event()
+
+    async def __aiter__(self):
+        yield b" " * self.size
+        self.sent.set()
+        await self.end.wait()
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110  the server tells nobody
+        await asyncio.sleep(0)
+
+
+async def unannounced(body):
+    """In pieces, and without a Content-Length."""
+    for begin in range(0, len(body), 1 << 16):
+        yield body[begin : begin + (1 << 16)]
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("announced", [{}, {"Content-Length": "600"}], ids=["chunked", "announced"])
+def test_a_body_that_does_not_come_is_let_go_of(announced):
+    async def scenario():
+        intake = Intake(deadline=0.05, budget=1000)
+        async with serving(Cluster(), intake=intake) as session:
+            body = Unending(500)
+            async with session.post("/pods", data=aiter(body), headers=JSON | announced) as response:
+                assert (response.status, await response.text()) == (408, "the body did not come within 0.05 s\n")
+            assert intake.left == 1000
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("announced", [{}, {"Content-Length": "700"}], ids=["chunked", "announced"])
+def test_all_bodies_together_are_bounded_and_the_next_is_asked_to_come_again(announced, new_deployment):
+    review = framed(new_deployment(canary=STEPS))
+    budget = len(json.dumps(review)) + 400
+
+    async def scenario():
+        intake = Intake(deadline=60.0, budget=budget)
+        async with serving(Cluster(), intake=intake) as session:
+            body = Unending(600)
+            posting = asyncio.ensure_future(session.post("/pods", data=aiter(body), headers=JSON | announced))
+            await body.sent.wait()
+            await until(lambda: intake.left != budget)
+            assert intake.left == budget - int(announced.get("Content-Length", 600))
+            text = json.dumps(review).encode()
+            for data in (text, unannounced(text)):
+                async with session.post("/deployments", data=data, headers=JSON) as response:
+                    assert response.status == 503
+                    assert await response.text() == "too many bytes of other reviews are coming in: ask again\n"
+            posting.cancel()
+            await asyncio.gather(posting, return_exceptions=True)
+            await until(lambda: intake.left == budget)
+            assert (await ask(session, "/deployments", review))["allowed"]
+            assert intake.left == budget
+
+    asyncio.run(scenario())
+
+
+def test_a_body_counts_by_what_it_is_unpacked(new_deployment):
+    async def scenario():
+        intake = Intake(budget=MAX_REVIEW)
+        packed = gzip.compress(b" " * (MAX_REVIEW + 1))
+        async with serving(Cluster(), intake=intake) as session:
+            headers = JSON | {"Content-Encoding": "gzip"}
+            async with session.post("/pods", data=packed, headers=headers) as response:
+                assert response.status == 413
+            assert intake.left == MAX_REVIEW
+
+    asyncio.run(scenario())
+
+
+def test_a_review_of_the_largest_size_is_read():
+    review = json.dumps(framed(pod())).encode().ljust(MAX_REVIEW)
+
+    async def scenario():
+        async with serving(Cluster()) as session:
+            for data in (io.BytesIO(review), unannounced(review)):
+                async with session.post("/pods", data=data, headers=JSON) as response:
+                    assert (await response.json())["response"]["allowed"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "name", ["../../victim/persistentvolumeclaims/data", "..", ".\t.", "a/b", "", "data?x", "%2e%2e"]
+)
+def test_a_name_that_leads_elsewhere_is_an_unknown_and_is_not_asked_for(name):
+    class Carrier(Verbs):
+        def __init__(self):
+            self.asked = []
+
+        async def _json(self, method, path, body=None, **_):
+            self.asked.append(path)
+            return {"spec": {"accessModes": ["ReadWriteOnce"]}}
+
+        def _events(self, path, query):
+            raise AssertionError
+
+    async def scenario():
+        carrier = Carrier()
+        assert await lookup.access_modes(carrier, "shop", [name, "data"]) == {"data": ("ReadWriteOnce",)}
+        assert await lookup.owner(carrier, "shop", name) is None
+        assert carrier.asked == ["/api/v1/namespaces/shop/persistentvolumeclaims/data"]
 
     asyncio.run(scenario())
 

@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import datetime
 import os
+import socket
 import ssl
 
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from coalmine_webhook.certificates import Mint, Pair
 from coalmine_webhook.metrics import Metrics
@@ -44,9 +49,23 @@ async def echoing(context):
         await server.wait_closed()
 
 
-async def connected(port, authority=AUTHORITY):
+async def connected(port, authority=AUTHORITY, host="127.0.0.1", newest=ssl.TLSVersion.TLSv1_3):
+    """No server is named to whom an address is (RFC 6066, 3)."""
     trust = ssl.create_default_context(cadata=authority.certificate.decode())
-    return await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+    trust.maximum_version = newest
+    return await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname=host)
+
+
+def of_rsa(authority):
+    """A serving pair with the other kind of key."""
+    like = x509.load_pem_x509_certificate(FIRST.certificate)
+    key = rsa.generate_private_key(65537, 2048)
+    builder = x509.CertificateBuilder(extensions=list(like.extensions)).serial_number(x509.random_serial_number())
+    builder = builder.subject_name(like.subject).issuer_name(like.issuer).public_key(key.public_key())
+    builder = builder.not_valid_before(like.not_valid_before_utc).not_valid_after(like.not_valid_after_utc)
+    certificate = builder.sign(serialization.load_pem_private_key(authority.key, None), hashes.SHA256())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Pair(certificate.public_bytes(Encoding.PEM), pem)
 
 
 async def served(stream):
@@ -75,6 +94,54 @@ def test_new_connections_get_the_new_pair_and_standing_ones_stay(loop):
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(story())
+
+
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_pair_with_another_kind_of_key_takes_the_place_of_the_one_before(loop, newest, host):
+    """As a person's, or cert-manager's, may have."""
+    other = of_rsa(AUTHORITY)
+
+    async def story():
+        context = Context()
+        context.use(FIRST)
+        async with echoing(context) as port:
+            for pair in (FIRST, other, SECOND, other):
+                context.use(pair)
+                stream = await connected(port, host=host, newest=newest)
+                given = await served(stream)
+                stream[1].close()
+                await stream[1].wait_closed()
+                assert given == der(pair)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(story())
+
+
+def test_what_is_resumed_goes_on():
+    """Resumption asks for no certificate: a session of before a change is as good after it."""
+
+    async def story():
+        context = Context()
+        context.use(FIRST)
+        async with echoing(context) as port:
+            trust = ssl.create_default_context(cadata=AUTHORITY.certificate.decode())
+            trust.maximum_version = ssl.TLSVersion.TLSv1_2
+
+            def talk(session):
+                plain = socket.create_connection(("127.0.0.1", port))
+                with trust.wrap_socket(plain, server_hostname="localhost", session=session) as stream:
+                    stream.sendall(b"hello\n")
+                    assert stream.recv(6) == b"hello\n"
+                    return stream.session, stream.session_reused
+
+            session, reused = await asyncio.to_thread(talk, None)
+            assert not reused
+            context.use(SECOND)
+            assert (await asyncio.to_thread(talk, session))[1]
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("pair", [Pair(SECOND.certificate, STRANGER.key), Pair(b"x", SECOND.key), Pair(b"", b"")])
