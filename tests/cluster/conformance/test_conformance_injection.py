@@ -129,7 +129,10 @@ async def test_with_the_name_on_both_the_application_is_reached(app: App) -> Non
 
 
 def restricted(**security: Any) -> Object:
-    """An application's pod under the restricted standard, with our stamp."""
+    """An application's pod under the restricted standard, with our stamp, as a ReplicaSet makes it.
+
+    For dry runs: a stored one would go, as there is no such ReplicaSet.
+    """
     context = {
         "runAsNonRoot": True,
         "runAsUser": 1000,
@@ -141,6 +144,8 @@ def restricted(**security: Any) -> Object:
     port = {"name": "web", "containerPort": 5000}
     made = pod("one", port)
     made["metadata"]["labels"] = {SIDECAR_LABEL: LABEL_TRUE}
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "one", "controller": True}
+    made["metadata"]["ownerReferences"] = [owner]
     made["spec"]["containers"][0] |= {
         "securityContext": context,
         "readinessProbe": {"httpGet": {"path": "/", "port": "web"}},
