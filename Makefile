@@ -12,7 +12,7 @@ WORKERS ?= 3
 # control planes side by side
 PARTS ?= 2
 
-.PHONY: demo demo-real test test-compiled check binaries test-cluster compiled bench bench-scale fuzz manifests monitoring recording lock clean
+.PHONY: demo demo-real test test-compiled check binaries test-cluster test-node compiled bench bench-scale fuzz manifests monitoring recording lock clean
 
 demo: $(READY) ## the article's story, live, on a small Kubernetes of its own
 	@$(BIN)/coalmine demo $(ARGS)
@@ -35,6 +35,10 @@ binaries: $(READY) ## Kubernetes' own control plane: found, or built once with G
 
 test-cluster: binaries ## the tests of the cluster on Kubernetes' own control plane, in namespaces; needs root
 	$(BIN)/python tests/cluster/parts.py $(PARTS) $(ARGS)
+
+test-node: binaries ## the story on one real node: kubelet, containerd, kube-proxy; needs root, says which packages it lacks
+	$(BIN)/python tests/node/prepare.py
+	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/pytest --timeout=900 tests/node $(ARGS)
 
 compiled: $(READY) ## the sidecar's hot path as C, beside its source; needs a C compiler
 	$(BIN)/python proxy/compile.py $(COMPILED)
