@@ -1,14 +1,20 @@
-"""For all tests: signals as on a terminal, and the order in which they run."""
+"""For all tests: signals as on a terminal, no verdicts by the clock, and the order in which they run."""
 
 from __future__ import annotations
 
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # A shell starts what it puts in the background with SIGINT ignored, and every process that a test starts
 # would inherit that: those that are to be interrupted would not notice.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A property does not fail because the machine is busy.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
