@@ -52,6 +52,7 @@ class Shop:
             if canary:
                 await self.healthy()
             address = await self.lab.service_address(self.namespace, NAME, 80)
+            await self.lab.until(lambda: _answers(*address), "kube-proxy knows the pods", PATIENCE)
             self.app.traffic = Traffic(*address, RATE, time.monotonic, random.Random(2))
             async with asyncio.TaskGroup() as group:
                 user = group.create_task(self.app.traffic.run())
@@ -148,6 +149,19 @@ class Shop:
         pods = await self.app.pods()
         mine = [p for p in pods if any(o["name"] == replica_set for o in p["metadata"].get("ownerReferences") or ())]
         return sorted(mine, key=lambda p: (p["metadata"]["creationTimestamp"], uid_of(p)))
+
+
+async def _answers(host: str, port: int) -> bool:
+    """Whether connections are accepted, one after another: kube-proxy writes its rules up to a second after pods are
+    Ready, and until then refuses for a Service that it knows no pods of."""
+    try:
+        for _ in range(10):
+            async with asyncio.timeout(1.0):
+                _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return True
 
 
 def ready(pod: Object) -> bool:
