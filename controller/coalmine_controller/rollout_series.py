@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from coalmine.kube.cache import Key
-from coalmine.kube.resources import Object, name_of, namespace_of
+from coalmine.kube.resources import Object, namespace_of
 from coalmine.model.reasons import Reason
 from coalmine.model.rollout import Phase
 from coalmine_controller.observed import Pod
@@ -106,9 +106,9 @@ class RolloutSeries(Collector):
     def _changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:
             if old is not None:
-                self._forget((namespace_of(old), name_of(old)))
+                self._forget(key_of(old))
             return
-        key, status = (namespace_of(new), name_of(new)), new.get("status") or {}
+        key, status = key_of(new), new.get("status") or {}
         before = (old or {}).get("status") or {}
         phase, now = status.get("phase"), self._now()
         if before.get("phase") != phase and phase in _PHASES:
@@ -127,7 +127,7 @@ class RolloutSeries(Collector):
 
     def _run_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None and old is not None:
-            self.run_errors.pop((namespace_of(old), name_of(old)), None)
+            self.run_errors.pop(key_of(old), None)
 
     def _forget(self, key: Key) -> None:
         for kept in (self._told, self._events, self.errors, self._since):

@@ -100,7 +100,9 @@ class Rotation:
             keys = await self._store.drop_wish()
         self._ring.keys = keys
         await self._publish()
-        self._wake_some(sorted(set(self.outstanding().values())))
+        if turn in (Turn.INTRODUCE, Turn.FINISH):
+            outstanding = self.outstanding()
+        self._wake_some(sorted(set(outstanding.values())))
 
     def outstanding(self) -> dict[str, Key]:
         """The sidecars to be reached that follow a key which is going or gone: uid of the pod, and its Deployment.

@@ -273,21 +273,7 @@ def test_what_is_refused_is_neither_applied_nor_stored(in_world: Any, http: Any,
     async def test(w: Any) -> None:
         state = tmp_path / "state"
         state.mkdir()
-        applied: list[wire.Routing] = []
-
-        async def apply(routing: wire.Routing, body: bytes, holds: Any) -> None:
-            applied.append(routing)
-            holds()
-
-        configuration = Configuration(
-            pod="pod",
-            nonce="boot",
-            keys=Keys(w.keys),
-            state=state,
-            clock=asyncio.get_running_loop().time,
-            apply=apply,
-            known=lambda endpoint: endpoint,
-        )
+        configuration, applied = _bare(w, state)
         good = wire.Document(wire.Version(1, 2), "pod", "boot", wire.Routing((_spare(3000),)))
         for document, status in (
             (wire.encode(good)[:-1], 400),
@@ -310,21 +296,7 @@ def test_what_is_refused_is_neither_applied_nor_stored(in_world: Any, http: Any,
 
 def test_what_a_withdrawn_key_signed_counts_as_nothing(in_world: Any, http: Any) -> None:
     async def test(w: Any) -> None:
-        applied: list[wire.Routing] = []
-
-        async def apply(routing: wire.Routing, body: bytes, holds: Any) -> None:
-            applied.append(routing)
-            holds()
-
-        configuration = Configuration(
-            pod="pod",
-            nonce="boot",
-            keys=Keys(w.keys),
-            state=None,
-            clock=asyncio.get_running_loop().time,
-            apply=apply,
-            known=lambda endpoint: endpoint,
-        )
+        configuration, applied = _bare(w, None)
         theirs = wire.encode(wire.Document(wire.Version(1 << 40, 1), "pod", "boot", wire.Routing(close=True)))
         assert (await configuration.offer(theirs, w.sign(theirs)))[0] == 200
         stolen = (w.keys / "k1").read_bytes()
@@ -336,9 +308,30 @@ def test_what_a_withdrawn_key_signed_counts_as_nothing(in_world: Any, http: Any)
         assert (await configuration.offer(theirs, w.sign(theirs)))[0] == 401
         assert (await configuration.offer(ours, signature))[0] == 200
         assert configuration.applied == wire.Version(7, 1)
+        assert applied == [wire.Routing(close=True), wire.Routing()]
         assert (await configuration.offer(ours, signature))[1] == "The document is applied already."
 
     in_world(test)
+
+
+def _bare(w: Any, state: Path | None) -> tuple[Configuration, list[wire.Routing]]:
+    """A configuration without a sidecar around it, and what it has applied."""
+    applied: list[wire.Routing] = []
+
+    async def apply(routing: wire.Routing, body: bytes, holds: Any) -> None:
+        applied.append(routing)
+        holds()
+
+    configuration = Configuration(
+        pod="pod",
+        nonce="boot",
+        keys=Keys(w.keys),
+        state=state,
+        clock=asyncio.get_running_loop().time,
+        apply=apply,
+        known=lambda endpoint: endpoint,
+    )
+    return configuration, applied
 
 
 def _spare(count: int) -> wire.Arm:
