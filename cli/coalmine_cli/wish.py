@@ -47,7 +47,7 @@ def standing(deployment: Object, rollout: Object, what: str) -> Standing:
     from coalmine_cli.cluster import status_of
 
     name, status = deployment["metadata"]["name"], status_of(rollout)
-    if status.observed_generation < deployment["metadata"]["generation"]:
+    if status.workload_generation < deployment["metadata"]["generation"]:
         raise SpecError(
             "", f"the controller has not seen the latest change of the Deployment {name} yet", "try again in a moment"
         )

@@ -84,6 +84,17 @@ def merged(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition
     return (*(c for c in conditions if c.type != new.type), new)
 
 
+def summed_up(status: Status, now: float) -> Status:
+    """The status with the conditions Reconciling and Stalled, which say its phase in the words of kstatus (kubernetes-sigs/
+    cli-utils, pkg/kstatus/README.md): whatever waits by these knows a Rollout without knowing us."""
+    conditions = status.conditions
+    for kind, phases in (("Reconciling", (Phase.PROGRESSING, Phase.PAUSED)), ("Stalled", (Phase.DEGRADED,))):
+        on = status.phase in phases
+        reason, message = (status.reason, status.message) if on else ("", "")
+        conditions = merged(conditions, Condition(kind, on, reason or status.phase.value, message, now))
+    return replace(status, conditions=conditions)
+
+
 def told(
     observed: Observed,
     versions: Versions,

@@ -71,6 +71,7 @@ def _assemble(
     observed = Observed(
         deployment=deployment,
         rollout_exists=rollout is not None,
+        rollout_generation=int((rollout or {}).get("metadata", {}).get("generation") or 0),
         wishes=wishes,
         status=status,
         replica_sets=tuple(replica_set_from(s, deployment) if live else world.replica_set(s, deployment) for s in sets),

@@ -147,3 +147,5 @@ class Observed:
     live: bool = False
     #: Whether this controller sees the Deployment for the first time: nobody may have looked for long.
     first: bool = False
+    #: metadata.generation of the Rollout: what people asked for, counted. 0: there is no Rollout.
+    rollout_generation: int = 0

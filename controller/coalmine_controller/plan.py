@@ -23,7 +23,7 @@ from coalmine.model.errors import SpecError
 from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Phase, Replicas, Revision, Status
 from coalmine.model.strategy import Strategy
-from coalmine_controller import abort, analysing, handover, idle, steps
+from coalmine_controller import abort, analysing, explain, handover, idle, steps
 from coalmine_controller.actions import Action, CreateRollout, Emit
 from coalmine_controller.decision import Decision
 from coalmine_controller.observed import Observed
@@ -32,6 +32,11 @@ from coalmine_controller.versions import Versions, sort_out
 
 def plan(observed: Observed, now: float) -> Decision:
     """Decide. `now` is a Unix time."""
+    decision = _decide(observed, now)
+    return replace(decision, status=explain.summed_up(decision.status, now))
+
+
+def _decide(observed: Observed, now: float) -> Decision:
     d = observed.deployment
     versions = sort_out(observed)
     if d.strategy is None and not d.off:
@@ -59,7 +64,8 @@ def describe(observed: Observed, versions: Versions) -> Status:
     everything = [r for r in observed.replica_sets if r.owned or r.hidden or r is versions.canary]
     status = replace(
         status,
-        observed_generation=d.generation,
+        observed_generation=observed.rollout_generation,
+        workload_generation=d.generation,
         replicas=Replicas(
             desired=d.replicas,
             current=sum(r.current for r in everything),

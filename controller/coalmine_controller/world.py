@@ -40,7 +40,7 @@ class World:
     def __init__(self, client: Client, changed: Callable[[Key], None], run_changed: Callable[[Key], None]) -> None:
         self.deployments = Cache(client, DEPLOYMENTS, labels=names.ROLLOUT_SELECTOR)
         self.replica_sets = Cache(client, REPLICA_SETS, labels=names.SIDECAR_SELECTOR)
-        self.pods = Cache(client, PODS, labels=names.SIDECAR_SELECTOR)
+        self.pods = Cache(client, PODS, labels=names.SIDECAR_SELECTOR, keep=_placed)
         self.rollouts = Cache(client, ROLLOUTS)
         self.runs = Cache(client, ANALYSIS_RUNS)
         self.templates = Cache(client, ANALYSIS_TEMPLATES)
@@ -138,6 +138,12 @@ class World:
         for deployment in self.deployments.objects():
             if obj is not None and namespace_of(obj) in ("", namespace_of(deployment)):
                 self._changed(_own_key(deployment))
+
+
+def _placed(pod: Object) -> Object:
+    """A pod without what its template says, which is the greater part of it; of its spec only whether it has a node."""
+    node = (pod.get("spec") or {}).get("nodeName")
+    return {**pod, "spec": {"nodeName": node} if node else {}}
 
 
 def _index(index: dict[Key, set[str]], key: Key, name: str, add: bool) -> None:

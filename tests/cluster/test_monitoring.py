@@ -101,9 +101,15 @@ def test_every_target_is_scraped(watched: Watched, released: tuple[float, float]
         }, "nothing but the sidecars' own ports is scraped of the pods"
         up = await prometheus.query('count by (job) (up{job!="coalmine-sidecars"} == 1)')
         assert {r["metric"]["job"] for r in up} == {"coalmine-controller", "coalmine-webhook"}
-        pods = {p["metadata"]["name"] for p in await watched.stage.app.pods()}
-        scraped = await prometheus.query('up{job="coalmine-sidecars"} == 1')
-        assert pods <= {r["metric"]["pod"] for r in scraped}
+        scraped: list[Any] = []
+
+        async def all_pods() -> bool:
+            pods = {p["metadata"]["name"] for p in await watched.stage.app.pods()}
+            scraped[:] = await prometheus.query('up{job="coalmine-sidecars"} == 1')
+            return pods <= {r["metric"]["pod"] for r in scraped}
+
+        # the handover's last pods are found by Prometheus a little later than they are ready
+        await watched.lab.until(all_pods, "every pod is scraped")
         assert {r["metric"]["namespace"] for r in scraped} == {NAMESPACE}
 
     run(check())

@@ -104,7 +104,8 @@ class _Change:
             stamped=stamped,
             before=before,
             now=now,
-            edited=edited(old, new),
+            # with the stamp on both, these are the two templates that `edited` compares
+            edited=before != now if old.stamped else edited(old, new),
             own=own,
         )
 

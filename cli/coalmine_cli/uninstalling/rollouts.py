@@ -53,7 +53,7 @@ class Closing:
                 return True
             rollout = await cluster.rollout(now)
             status = status_of(rollout)
-            if status.observed_generation < now["metadata"]["generation"] or status.canary is None:
+            if status.workload_generation < now["metadata"]["generation"] or status.canary is None:
                 return None
             if status.full_promotion or status.handover_at is not None:
                 return True
@@ -97,7 +97,7 @@ class Closing:
         except NotFoundError:
             return True
         status = status_of(rollout)
-        if status.observed_generation < deployment["metadata"]["generation"]:
+        if status.workload_generation < deployment["metadata"]["generation"]:
             return None
         return True if status.canary is None and not status.routed else None
 

@@ -9,7 +9,8 @@ Rules:
   (resourceVersions of one resource are ordered numbers: KEP-5504). That an object was deleted
   is known, too: the answer to a write may come in after the event of the deletion behind it.
 - Objects are kept without their managedFields, which are a third of each and nobody's here. (A write without them
-  leaves them as they are: structured-merge-diff's fieldmanager takes the stored ones then.)
+  leaves them as they are: structured-merge-diff's fieldmanager takes the stored ones then.) `keep` leaves out more,
+  where an owner needs a part only and never writes whole objects back.
 - Who listens is told of the objects that changed, old and new; what changed is theirs to compare.
 """
 
@@ -36,12 +37,15 @@ _DELETIONS = 4096
 
 
 class Cache:
-    """Objects of `resource` (optionally only those that match `labels`) in all namespaces."""
+    """Objects of `resource` (optionally only those that match `labels`) in all namespaces; of each what `keep` returns."""
 
-    def __init__(self, client: Verbs, resource: Resource, *, labels: str = "") -> None:
+    def __init__(
+        self, client: Verbs, resource: Resource, *, labels: str = "", keep: Callable[[Object], Object] = lambda obj: obj
+    ) -> None:
         self._client = client
         self._resource = resource
         self._labels = labels
+        self._keep = keep
         self._objects: dict[Key, Object] = {}
         self._deleted: dict[str, str] = {}  # the resourceVersion by uid, the oldest first
         self._listeners: list[Listener] = []
@@ -132,6 +136,7 @@ class Cache:
             return
         metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
         obj = {"apiVersion": self._resource.api_version, "kind": self._resource.kind, **obj, "metadata": metadata}
+        obj = self._keep(obj)
         self._objects[key] = obj
         self._tell(old, obj)
 

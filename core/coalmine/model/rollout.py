@@ -169,7 +169,9 @@ class Status:
     phase: Phase = Phase.HEALTHY
     reason: str = ""
     message: str = ""
+    #: Generations of the Rollout itself and of its Deployment that this status is about.
     observed_generation: int = 0
+    workload_generation: int = 0
     stable: Revision = Revision()
     canary: Revision | None = None
     attempt: int = 0
@@ -217,6 +219,7 @@ class Status:
         return Status(
             phase=Phase.PROGRESSING,
             observed_generation=self.observed_generation,
+            workload_generation=self.workload_generation,
             stable=self.stable,
             canary=self.canary,
             attempt=self.attempt + 1,
@@ -241,6 +244,7 @@ class Status:
             "reason": self.reason,
             "message": self.message,
             "observedGeneration": self.observed_generation,
+            "workloadObservedGeneration": self.workload_generation,
             "stable": self.stable.to_json(),
             "attempt": self.attempt,
             "step": self.step,
@@ -303,6 +307,7 @@ class Status:
             reason=str(raw.get("reason", "")),
             message=str(raw.get("message", "")),
             observed_generation=_natural(raw, "observedGeneration"),
+            workload_generation=_natural(raw, "workloadObservedGeneration"),
             stable=Revision.from_json(raw.get("stable") or {}),
             canary=Revision.from_json(raw["canary"]) if raw.get("canary") else None,
             attempt=_natural(raw, "attempt"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from coalmine.model import spec
@@ -32,6 +33,9 @@ from coalmine.model.yaml_text import load
 
 MAX_STEPS: Final = 200
 _LONGEST_DELAY: Final = 7 * 86_400
+#: Texts that are known with their meaning: the webhook meets the same few again and again, and reading YAML is the
+#: greater part of a review. An annotation has 64 KiB at most (`yaml_text.MAX_TEXT`), which bounds what this keeps.
+_KNOWN_TEXTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +176,17 @@ def is_off(text: str | None) -> bool:
 
 def parse_strategy(text: str, path: str = f"metadata.annotations[{CANARY}]") -> Strategy:
     """Read the annotation's text. Raises SpecError with the field's path below `path`."""
-    if text.strip() == CANARY_AUTO:
-        raise SpecError(
-            path, '"auto" is not supported by this version', "write steps, as in Argo Rollouts' strategy.canary"
-        )
-    raw = load(text, path, "write Argo Rollouts' strategy.canary")
     try:
-        return _strategy(raw)
+        return _parsed(text)
     except SpecError as error:
         raise error.under(path) from None
+
+
+@lru_cache(maxsize=_KNOWN_TEXTS)
+def _parsed(text: str) -> Strategy:
+    if text.strip() == CANARY_AUTO:
+        raise SpecError("", '"auto" is not supported by this version', "write steps, as in Argo Rollouts' strategy.canary")
+    return _strategy(load(text, "", "write Argo Rollouts' strategy.canary"))
 
 
 def _strategy(raw: Any) -> Strategy:

@@ -169,7 +169,7 @@ def standing(deployment: _Raw, rollout: _Raw | None, status: Status) -> tuple[Ph
     owner = _controller(rollout)
     if owner is not None and owner != str(metadata.get("uid")):
         return Phase.PROGRESSING, "the Deployment was made anew: waiting for the controller to see it"
-    if status.observed_generation < int(metadata.get("generation", 0)):
+    if status.workload_generation < int(metadata.get("generation", 0)):
         return Phase.PROGRESSING, "waiting for the controller to see the latest change"
     retry = Wishes.from_json(rollout.get("spec") or {}).retry
     if retry is not None and status.aborted_at is not None and retry == wish_of(status):

@@ -161,7 +161,7 @@ class Walker:
         await self.commit(release)
         deployment = await self.app.deployment()
         mark, generation = fingerprint(deployment["spec"]["template"]), deployment["metadata"]["generation"]
-        await self._until(lambda s: s.observed_generation >= generation and mark in _versions(s))
+        await self._until(lambda s: s.workload_generation >= generation and mark in _versions(s))
         if weight:
             await self._at(weight, pods=5 + -(-5 * weight // 100))
             return

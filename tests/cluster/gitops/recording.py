@@ -24,6 +24,7 @@ TOOLS: Final = (
     "Argo CD, ours",
     "Argo CD, the Rollout",
     "kstatus, Flux",
+    "kstatus, the Rollout",
     "Helm 3 --wait",
     "Helm 4 --wait",
 )
@@ -57,6 +58,7 @@ def verdicts(found: Objects) -> dict[str, str]:
         scripts.health("deployment", deployment)[0],
         scripts.health("rollout", rollout)[0],
         readiness.kstatus(deployment),
+        readiness.kstatus(rollout),
         readiness.helm3(deployment, new),
         # whoever applies in this phase gets back what stands
         readiness.helm4(deployment, deployment),

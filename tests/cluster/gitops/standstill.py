@@ -67,7 +67,7 @@ class Standstill:
         if alive:
             # a generation that the native controller has not seen yet is Progressing, for a moment
             phase = before["rollout"]["phase"]
-            await self._app.until(lambda s: s.observed_generation >= generation and s.phase.value == phase)
+            await self._app.until(lambda s: s.workload_generation >= generation and s.phase.value == phase)
         now = await self.picture()
         moved = {key: (before[key], now[key]) for key in now if before[key] != now[key]}
         assert moved == {}, f"{after}: {json.dumps(moved)}"

@@ -184,7 +184,7 @@ def stable_pods(version: str, count: int = 5, age: float = 246) -> list[dict[str
 HEALTHY = Status(
     phase=Phase.HEALTHY,
     message=say(Reason.HEALTHY, replicas=5),
-    observed_generation=3,
+    workload_generation=3,
     stable=revision("1.0", 1),
     steps=4,
     replicas=Replicas(5, 5, 5, 5, 5),

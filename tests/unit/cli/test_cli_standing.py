@@ -24,7 +24,7 @@ RETRY = Wish(make.print_of("3.0"), 2).to_json()
     [
         (make.HEALTHY, 3, {}, Phase.HEALTHY, DONE),
         (make.HEALTHY, 4, {}, Phase.PROGRESSING, None),
-        (replace(make.HEALTHY, observed_generation=5), 4, {}, Phase.HEALTHY, DONE),
+        (replace(make.HEALTHY, workload_generation=5), 4, {}, Phase.HEALTHY, DONE),
         (Status(), 1, {}, Phase.PROGRESSING, None),
         (make.AT_20, 3, {}, Phase.PROGRESSING, None),
         (make.PAUSED, 3, {}, Phase.PAUSED, None),
@@ -158,7 +158,7 @@ def test_images_while_a_canary_is_taken_back() -> None:
     assert images() == both
     story.replica_sets[2] = make.replica_set("3.0", 0, 60)
     assert images() == both[:1]
-    story.rollout = make.rollout(Status(observed_generation=3))
+    story.rollout = make.rollout(Status(workload_generation=3))
     assert images() == (Image("particule/simplecolorapi:3.0"),)
 
 

@@ -501,7 +501,7 @@ def test_a_wish_names_what_the_person_saw(
             "a retry of colorapi is asked for already; look whether coalmine-controller runs if none begins",
         ),
         (
-            canary(replace(make.PAUSED, observed_generation=2)),
+            canary(replace(make.PAUSED, workload_generation=2)),
             "abort",
             "the controller has not seen the latest change of the Deployment colorapi yet; try again in a moment",
         ),
@@ -534,7 +534,7 @@ def test_status_waits_for_the_end(tmp_path: Path) -> None:
             "Healthy - all 5 pods run the stable template",
         ]
 
-    stale = make.rollout(replace(make.HEALTHY, observed_generation=2))
+    stale = make.rollout(replace(make.HEALTHY, workload_generation=2))
     on([make.deployment("2.0"), stale], tmp_path, test)
 
 

@@ -309,6 +309,23 @@ def test_a_status_edited_by_hand_is_put_right(change: dict[str, Any]) -> None:
     story(tell)
 
 
+def test_the_status_tells_which_generations_it_is_about() -> None:
+    async def tell(stage: Stage) -> None:
+        stage.cluster.put(DEPLOYMENTS, held())
+        stage.cluster.put(REPLICA_SETS, stable_set())
+        stage.begin()
+        await asyncio.sleep(5)
+        rollout = stage.cluster.all(ROLLOUTS)[0]
+        stage.cluster.put(ROLLOUTS, {**rollout, "metadata": {**rollout["metadata"], "generation": 3}})
+        await asyncio.sleep(5)
+        status = stage.status()
+        deployment = stage.cluster.stored(DEPLOYMENTS, "default", "colorapi")
+        assert status["observedGeneration"] == 3
+        assert status["workloadObservedGeneration"] == deployment["metadata"]["generation"] == 7
+
+    story(tell)
+
+
 def test_a_rollout_that_somebody_deletes_comes_back() -> None:
     async def tell(stage: Stage) -> None:
         stage.cluster.put(DEPLOYMENTS, held())

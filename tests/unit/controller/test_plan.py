@@ -22,6 +22,30 @@ def rollout_to(world: World, template: str, weight: int) -> None:
     raise AssertionError(f"never reached {weight} %: {world.status}")
 
 
+def waiters_see(world: World) -> tuple[bool, bool]:
+    """Whether the conditions Reconciling and Stalled hold (kstatus)."""
+    on = {c.type: c.status for c in world.status.conditions}
+    return on["Reconciling"], on["Stalled"]
+
+
+def test_the_conditions_say_the_phase_to_whoever_knows_kstatus_only() -> None:
+    world = World.started()
+    assert waiters_see(world) == (False, False)
+    rollout_to(world, "v2", 20)
+    assert waiters_see(world) == (True, False)
+    began = next(c.since for c in world.status.conditions if c.type == "Reconciling")
+    world.wish(paused=True)
+    world.settle(5)
+    assert world.status.phase is Phase.PAUSED
+    assert waiters_see(world) == (True, False)
+    assert next(c.since for c in world.status.conditions if c.type == "Reconciling") == began, "it never ceased"
+    world.wish(abort=True)
+    world.settle(5)
+    stalled = next(c for c in world.status.conditions if c.type == "Stalled")
+    assert waiters_see(world) == (False, True)
+    assert (stalled.reason, stalled.message) == (world.status.reason, world.status.message)
+
+
 def test_first_revision_is_recorded_as_stable() -> None:
     world = World.started()
     assert world.stable == "v1"

@@ -96,9 +96,20 @@ def test_an_abort_is_a_failure_for_all_but_helm_and_argo_cd_as_it_comes() -> Non
     assert said["Helm 3 --wait"] == said["Helm 4 --wait"] == "ready"
 
 
-def test_kstatus_cannot_be_asked_of_the_rollout() -> None:
-    said = {readiness.kstatus(load(phase)["rollout"][0]) for phase in PHASES}
-    assert said == {"InProgress"}, "its observedGeneration is the Deployment's"
+def test_kstatus_says_of_the_rollout_what_its_phase_says() -> None:
+    words = {"Healthy": "Current", "Progressing": "InProgress", "Paused": "InProgress", "Degraded": "Failed"}
+    seen = set()
+    for phase in PHASES:
+        (rollout,) = load(phase)["rollout"]
+        assert readiness.kstatus(rollout) == words[rollout["status"]["phase"]], phase
+        seen.add(rollout["status"]["phase"])
+    assert seen == set(words)
+
+
+def test_a_rollout_that_was_not_looked_at_is_still_said_to_be_done() -> None:
+    """So the Deployment is the one to wait for: its hold comes with the write itself."""
+    said = verdicts(load("held"))
+    assert (said["kstatus, Flux"], said["kstatus, the Rollout"]) == ("InProgress", "Current")
 
 
 def test_a_sync_with_waves_ends_with_the_rollout_by_our_check_only() -> None:

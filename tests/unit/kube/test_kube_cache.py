@@ -289,3 +289,23 @@ def test_a_watch_goes_on_where_the_last_one_ended() -> None:
         assert now() > 0
 
     story(tell)
+
+
+def test_only_what_its_owner_keeps_is_kept_and_told() -> None:
+    async def tell(stage: Stage) -> None:
+        def bare(obj: Object) -> Object:
+            return {**obj, "data": {"x": obj["data"]["x"]}}
+
+        listed = {**thing("a", "1"), "data": {"x": "1", "much": "more"}}
+        stage.cluster.put(CONFIG_MAPS, listed)
+        stage.cache = Cache(stage.cluster, CONFIG_MAPS, keep=bare)  # type: ignore[arg-type]
+        told: list[Object | None] = []
+        stage.cache.listen(lambda old, new: told.append(new))
+        stage.task = asyncio.create_task(stage.cache.run())
+        await stage.cache.synced.wait()
+        stage.cluster.put(CONFIG_MAPS, {**thing("a", "2"), "data": {"x": "2", "much": "more"}})
+        await settle()
+        assert [obj["data"] for obj in told if obj is not None] == [{"x": "1"}, {"x": "2"}]
+        assert [obj["data"] for obj in stage.cache.objects()] == [{"x": "2"}]
+
+    story(tell)

@@ -27,6 +27,7 @@ _STATUS = st.builds(
     reason=_TEXT,
     message=_TEXT,
     observed_generation=_COUNT,
+    workload_generation=_COUNT,
     stable=_REVISION,
     canary=st.none() | _REVISION,
     attempt=_COUNT,

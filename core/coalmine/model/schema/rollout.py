@@ -50,7 +50,7 @@ def _version(about: str, revision: str) -> Schema:
 _CONDITION: Final = record(
     "One aspect of the rollout.",
     {
-        "type": text("What it is about, for example Available, Progressing, TrafficSynced."),
+        "type": text("What it is about, for example Reconciling, Stalled, TrafficSynced."),
         "status": text("True, False or Unknown."),
         "reason": text("Why, as one word for programs."),
         "message": text("Why, as a sentence for people."),
@@ -69,7 +69,8 @@ STATUS: Final = record(
         ),
         "reason": text("Why it is in this phase, as one word for programs."),
         "message": text("Why it is in this phase, as a sentence for people."),
-        "observedGeneration": whole("The generation of the Deployment that this status is about."),
+        "observedGeneration": whole("The generation of this Rollout that the status is about."),
+        "workloadObservedGeneration": whole("The generation of the Deployment that the status is about."),
         "stable": _version("The version that is fully rolled out.", "Number of its revision."),
         "canary": {
             **_version(
