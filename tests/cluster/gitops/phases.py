@@ -88,7 +88,7 @@ class Walker:
         await self.commit("1.0")
         await self._until(lambda s: s.phase is Phase.HEALTHY and s.replicas.available == 5)
         await self._native(updated=5, replicas=5)
-        await self.scene.lab.until(self._recorded, "the template is recorded as stable")
+        await self._kept()
         yield Stand("healthy", True)
 
         await self._kill()
@@ -169,7 +169,7 @@ class Walker:
             await self._say("promote", "--full")
         await self._until(lambda s: s.phase is Phase.HEALTHY and s.canary is None and s.stable.fingerprint == mark)
         await self._native(updated=5, replicas=5)
-        await self.scene.lab.until(self._recorded, "the template is recorded as stable")
+        await self._kept()
 
     async def stand_in_handover(self) -> None:
         """From a canary: promote it, with a controller that dies once it has announced the handover."""
@@ -204,6 +204,12 @@ class Walker:
             return any(c["reason"] == "ProgressDeadlineExceeded" for c in conditions)
 
         await self.scene.lab.until(reported, "the abort is told on the Deployment")
+
+    async def _kept(self) -> None:
+        await self.scene.lab.until(self._recorded, "the template is recorded as stable")
+        # that was a write, too: until the native controller has seen it, the Rollout is Progressing again
+        generation = (await self.app.deployment())["metadata"]["generation"]
+        await self._until(lambda s: s.phase is Phase.HEALTHY and s.workload_generation >= generation)
 
     async def _recorded(self) -> bool:
         # by a touch of the controller's once the Deployment is complete: our last write before a release
