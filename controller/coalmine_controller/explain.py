@@ -8,6 +8,7 @@ wait anew, it has the whole time.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from coalmine.model.reasons import Reason, say
 from coalmine.model.rollout import Condition, Phase, Status, Wish
@@ -19,6 +20,9 @@ from coalmine_controller.sizing import bare, has_pods_at, wanted, wanted_at
 from coalmine_controller.versions import Versions, targets
 
 Obstacle = tuple[Reason, str]
+
+#: kstatus's conditions, each with the phases in which it is true.
+_SUMMARY: Final = {"Reconciling": (Phase.PROGRESSING, Phase.PAUSED), "Stalled": (Phase.DEGRADED,)}
 
 
 def wish_of(status: Status) -> Wish:
@@ -84,15 +88,17 @@ def merged(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition
     return (*(c for c in conditions if c.type != new.type), new)
 
 
-def summed_up(status: Status, now: float) -> Status:
+def summed_up(status: Status, before: Status, now: float) -> Status:
     """The status with the conditions Reconciling and Stalled, which say its phase in the words of kstatus (kubernetes-sigs/
-    cli-utils, pkg/kstatus/README.md): whatever waits by these knows a Rollout without knowing us."""
-    conditions = status.conditions
-    for kind, phases in (("Reconciling", (Phase.PROGRESSING, Phase.PAUSED)), ("Stalled", (Phase.DEGRADED,))):
+    cli-utils, pkg/kstatus/README.md): whatever waits by these knows a Rollout without knowing us. A decision may have
+    started its conditions anew: what has not changed since `before` keeps its time, or each look would be a write."""
+    others = tuple(c for c in status.conditions if c.type not in _SUMMARY)
+    summary = tuple(c for c in before.conditions if c.type in _SUMMARY)
+    for kind, phases in _SUMMARY.items():
         on = status.phase in phases
         reason, message = (status.reason, status.message) if on else ("", "")
-        conditions = merged(conditions, Condition(kind, on, reason or status.phase.value, message, now))
-    return replace(status, conditions=conditions)
+        summary = merged(summary, Condition(kind, on, reason or status.phase.value, message, now))
+    return replace(status, conditions=(*others, *summary))
 
 
 def told(

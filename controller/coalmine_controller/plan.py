@@ -33,7 +33,7 @@ from coalmine_controller.versions import Versions, sort_out
 def plan(observed: Observed, now: float) -> Decision:
     """Decide. `now` is a Unix time."""
     decision = _decide(observed, now)
-    return replace(decision, status=explain.summed_up(decision.status, now))
+    return replace(decision, status=explain.summed_up(decision.status, observed.status, now))
 
 
 def _decide(observed: Observed, now: float) -> Decision:

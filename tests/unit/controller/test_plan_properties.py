@@ -92,6 +92,9 @@ def tell(story: list[tuple[str, object]], strategy: str) -> None:
     decision = world.look()
     assert not [a for a in decision.actions if not isinstance(a, do.Emit)], "it rests"
     status = world.status
+    world.now += 7
+    world.look()
+    assert world.status == status, "nor does time alone make it write"
     assert len(world.stable_pods()) == world.replicas
     match status.phase:
         case Phase.HEALTHY:
