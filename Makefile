@@ -12,7 +12,7 @@ WORKERS ?= 3
 # control planes side by side
 PARTS ?= 2
 
-.PHONY: demo demo-real test test-compiled check binaries test-cluster test-node compiled bench bench-scale fuzz manifests monitoring recording lock clean
+.PHONY: demo demo-real test test-compiled check binaries test-cluster test-node compiled bench bench-detectors bench-scale fuzz manifests monitoring recording lock clean
 
 demo: $(READY) ## the article's story, live, on a small Kubernetes of its own
 	@$(BIN)/coalmine demo $(ARGS)
@@ -48,6 +48,9 @@ test-compiled: compiled ## the sidecar's tests on the compiled modules
 
 bench: compiled ## the sidecar beside nginx and HAProxy; needs those and wrk (Debian: nginx-light haproxy wrk)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-detectors: $(READY) ## how soon a bad canary is found, and how often a good one is taken for bad; about ten minutes
+	$(BIN)/python -m bench.detectors $(ARGS)
 
 bench-scale: binaries ## how the controller grows, on Kubernetes' own control plane; needs root
 	$(BIN)/python -m coalmine_sandbox.isolate -- $(BIN)/python -m bench.scale $(ARGS)
