@@ -17,11 +17,16 @@ from manifests.generate import base, chart, definitions
 MANIFESTS: Final = Path(__file__).resolve().parents[1]
 
 
+def crds() -> dict[Path, str]:
+    """The CustomResourceDefinitions, by their paths below manifests/."""
+    return {Path("crds") / name: text for name, text in definitions.files().items()}
+
+
 def files() -> dict[Path, str]:
-    """Every generated file, by its path below manifests/."""
+    """Every generated file, by its path below manifests/. The chart is made of the base, and so of the kinds as they
+    are written there."""
     objects = base.load(MANIFESTS / "base")
-    crds = {Path("crds") / name: text for name, text in definitions.files().items()}
-    return crds | {Path("chart") / name: text for name, text in chart.files(objects).items()}
+    return crds() | {Path("chart") / name: text for name, text in chart.files(objects).items()}
 
 
 def stale(root: Path = MANIFESTS) -> list[str]:
@@ -39,11 +44,16 @@ def main() -> int:
         for name in stale():
             print(f"manifests/{name} is not what its source says: run `make manifests`", file=sys.stderr)
         return int(bool(stale()))
-    for path, text in files().items():
+    _write(crds())
+    _write(files())
+    return 0
+
+
+def _write(found: dict[Path, str]) -> None:
+    for path, text in found.items():
         target = MANIFESTS / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    return 0
 
 
 if __name__ == "__main__":
