@@ -89,9 +89,12 @@ def merged(conditions: tuple[Condition, ...], new: Condition) -> tuple[Condition
 
 
 def summed_up(status: Status, before: Status, now: float) -> Status:
-    """The status with the conditions Reconciling and Stalled, which say its phase in the words of kstatus (kubernetes-sigs/
-    cli-utils, pkg/kstatus/README.md): whatever waits by these knows a Rollout without knowing us. A decision may have
-    started its conditions anew: what has not changed since `before` keeps its time, or each look would be a write."""
+    """The status with the conditions Reconciling and Stalled, which say its phase in the words of kstatus
+    (kubernetes-sigs/cli-utils, pkg/kstatus/README.md): whatever waits by these knows a Rollout without knowing us.
+
+    A decision may have started its conditions anew: what has not changed since `before` keeps its time, or each look
+    would be a write.
+    """
     others = tuple(c for c in status.conditions if c.type not in _SUMMARY)
     summary = tuple(c for c in before.conditions if c.type in _SUMMARY)
     for kind, phases in _SUMMARY.items():

@@ -9,8 +9,8 @@ Rules:
   (resourceVersions of one resource are ordered numbers: KEP-5504). That an object was deleted
   is known, too: the answer to a write may come in after the event of the deletion behind it.
 - Objects are kept without their managedFields, which are a third of each and nobody's here. (A write without them
-  leaves them as they are: structured-merge-diff's fieldmanager takes the stored ones then.) `keep` leaves out more,
-  where an owner needs a part only and never writes whole objects back.
+  leaves them as they are: structured-merge-diff's fieldmanager takes the stored ones then.) `keep` leaves out more
+  (of metadata nothing), where an owner needs a part only and never writes whole objects back.
 - Who listens is told of the objects that changed, old and new; what changed is theirs to compare.
 """
 
@@ -37,7 +37,7 @@ _DELETIONS = 4096
 
 
 class Cache:
-    """Objects of `resource` (optionally only those that match `labels`) in all namespaces; of each what `keep` returns."""
+    """Objects of `resource` (with `labels` only those that match) in all namespaces; of each, what `keep` gives."""
 
     def __init__(
         self, client: Verbs, resource: Resource, *, labels: str = "", keep: Callable[[Object], Object] = lambda obj: obj

@@ -307,7 +307,7 @@ class Status:
             reason=str(raw.get("reason", "")),
             message=str(raw.get("message", "")),
             observed_generation=_natural(raw, "observedGeneration"),
-            workload_generation=_natural(raw, "workloadObservedGeneration"),
+            workload_generation=_natural(raw, _workload_generation_of(raw)),
             stable=Revision.from_json(raw.get("stable") or {}),
             canary=Revision.from_json(raw["canary"]) if raw.get("canary") else None,
             attempt=_natural(raw, "attempt"),
@@ -342,6 +342,11 @@ class Status:
             ),
             conditions=tuple(Condition.from_json(c) for c in raw.get("conditions", ())),
         )
+
+
+def _workload_generation_of(raw: Mapping[str, Any]) -> str:
+    # until there were two, the one was the Deployment's: a controller of then, or nobody has looked since
+    return "workloadObservedGeneration" if "workloadObservedGeneration" in raw else "observedGeneration"
 
 
 def _natural(raw: Mapping[str, Any], key: str) -> int:

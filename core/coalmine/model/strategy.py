@@ -34,7 +34,8 @@ from coalmine.model.yaml_text import load
 MAX_STEPS: Final = 200
 _LONGEST_DELAY: Final = 7 * 86_400
 #: Texts that are known with their meaning: the webhook meets the same few again and again, and reading YAML is the
-#: greater part of a review. An annotation has 64 KiB at most (`yaml_text.MAX_TEXT`), which bounds what this keeps.
+#: greater part of a review. One that is as long as a text may be (`yaml_text.MAX_TEXT`) takes half a megabyte with what
+#: it says, a usual one 2 KiB; texts that are refused are not kept.
 _KNOWN_TEXTS: Final = 64
 
 
@@ -185,7 +186,8 @@ def parse_strategy(text: str, path: str = f"metadata.annotations[{CANARY}]") -> 
 @lru_cache(maxsize=_KNOWN_TEXTS)
 def _parsed(text: str) -> Strategy:
     if text.strip() == CANARY_AUTO:
-        raise SpecError("", '"auto" is not supported by this version', "write steps, as in Argo Rollouts' strategy.canary")
+        advice = "write steps, as in Argo Rollouts' strategy.canary"
+        raise SpecError("", '"auto" is not supported by this version', advice)
     return _strategy(load(text, "", "write Argo Rollouts' strategy.canary"))
 
 

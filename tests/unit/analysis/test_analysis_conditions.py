@@ -6,11 +6,9 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from coalmine_controller.analysis.conditions import Condition, ConditionError, assess
-from coalmine_controller.analysis.conditions.parser import MAX_DEPTH, MAX_NODES
+from coalmine_controller.analysis.conditions.parser import MAX_NODES
 from coalmine_controller.analysis.phases import Phase
 
 
@@ -89,8 +87,10 @@ TRUE = [
     # functions
     ("asInt(result) == 5", "5"),
     ("asInt(result) == -5", "-005"),
+    ("asInt(result) == 5", 5.9),  # a number is cut off
     ("asFloat(result) >= 0.99", "0.99"),
     ("asFloat(result) == 1000", "1e3"),
+    ("asFloat(result) == 1000", "1_000"),  # Go's strconv.ParseFloat takes it, its ParseInt does not
     ("isInf(asFloat(result))", "+Inf"),
     ("isNaN(asFloat('nan'))", None),
     ("isNaN(result)", math.nan),
@@ -167,7 +167,7 @@ ERRORS = [
     ("1 ? true : false", None),
     ("'a' in 'abc'", None),
     ("result % 2 == 0", 4.0),  # JSON numbers are floats
-    ("asInt(result) == 5", 5.0),
+    ("asInt(result) == 5", True),
     ("len(result) == 1", 1.0),
     ("isNaN(result)", "x"),
     ("isNaN(1, 2)", None),
@@ -189,7 +189,7 @@ ERRORS = [
     ("asInt(result) == 5", "٥"),
     ("asInt(result) > 5", "9223372036854775808"),
     ("asFloat(result) == 5", " 5"),
-    ("asFloat(result) == 10", "1_0"),
+    ("asFloat(result) == 10", "1__0"),
     ("asFloat(result) > 5", "1e999"),
     ("asFloat(result) > 5", ""),
     ("isNaN(asFloat(result))", "-nan"),
@@ -232,23 +232,21 @@ def test_errors(condition: str, result: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "condition",
+    ("condition", "sentence"),
     [
-        "all(result, {# > 1})",
-        "result | len() > 1",
-        "result matches 'a.*'",
-        "result not matches 'a.*'",
-        "1..3 == []",
-        "result?.a == 1",
-        "result[0:1] == []",
-        "result[:1] == []",
-        "let x = 1; x == 1",
-        "{a: 1} == {}",
+        ("now() > date('2026-01-01')", "column 1: now is not supported by Coalmine"),
+        ("duration(result) > duration('1s')", "column 1: duration is not supported by Coalmine"),
+        ("timezone('UTC') == nil", "column 1: timezone is not supported by Coalmine"),
+        ("$env.result == 1", "column 1: $env is not supported by Coalmine: write result"),
+        ("result.Hours() > 1", "column 8: Hours is not a function: results have no methods"),
+        ("len == nil", "column 1: len is a function: expected ( after it"),
+        ("result.a[foo:1] == []", "column 10: foo is unknown"),
     ],
 )
-def test_what_is_not_yet_supported_is_refused_by_name(condition: str) -> None:
-    with pytest.raises(ConditionError, match="not supported by this version"):
+def test_what_is_left_out_is_refused_by_name(condition: str, sentence: str) -> None:
+    with pytest.raises(ConditionError) as caught:
         Condition.parse(condition)
+    assert caught.value.locate(condition).startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -260,11 +258,23 @@ def test_what_is_not_yet_supported_is_refused_by_name(condition: str) -> None:
         ("result = 1", "column 8: = is not an operator: write =="),
         ("result[0 == 1", "column 14: expected ] to close the index, found the end"),
         ("result > 1 ? true", "column 18: expected : and the other value of ?, found the end"),
-        (
-            "reslut == 1",
-            "column 1: reslut is unknown: known are result, asInt, asFloat, isNaN, isInf, isNil, default, len",
-        ),
-        ("result == 1 &&\n  foo > 2", "line 2, column 3: foo is unknown: known are result,"),
+        ("reslut == 1", "column 1: reslut is unknown: did you mean result?"),
+        ("result == 1 &&\n  foo > 2", "line 2, column 3: foo is unknown: the value measured is result"),
+        ("lenn(result) > 1", "column 1: lenn is no function: did you mean len?"),
+        ("all(result)", "column 11: expected , and the predicate of all, as in all(result, # > 1), found )"),
+        ("all(result, # > 1; true)", "column 18: put the predicate of all into { and }"),
+        ("# > 1", "column 1: # stands in a predicate only, as in all(result, # > 1)"),
+        ("all(result, #acc > 1)", "column 13: #acc is unknown here: #index stands in map and reduce"),
+        ("result | len", "column 13: expected ( and the arguments of len, found the end"),
+        ("result matches '('", "column 16: '(' is not a regular expression (RE2): missing ): ("),
+        ("let result = 1; true", "column 5: result has a meaning already: choose another name"),
+        ("let x = 1 true", "column 11: expected ; and what x is for, found true"),
+        ("if true {1}", "column 12: expected else: an if gives a value either way, found the end"),
+        ("result[1:2:3] == 1", "column 11: expected ] to close the slice, found :"),
+        ("{a 1}", "column 4: expected : and the value of the key, found 1"),
+        ("1..2.5 == []", "column 2: .. does not take an integer and a number; JSON numbers are not integers"),
+        ("max(1, 'a') > 0", "column 8: max does not take a string"),
+        ("true || 1 % 0 == 0", "column 11: % by 0"),
         ("len(1) > 0", "column 5: len does not take an integer"),
         ("1 + 1", "column 3: a condition must be true or false, this is an integer"),
         (" ", "column 2: expected a value, found the end"),
@@ -275,6 +285,24 @@ def test_errors_name_the_column_and_what_was_expected(condition: str, sentence: 
     with pytest.raises(ConditionError) as caught:
         Condition.parse(condition)
     assert caught.value.locate(condition).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("condition", "result", "sentence"),
+    [
+        ("all(result, {# > 'a'})", [1.0], "column 16: > does not take a number and a string"),
+        ("result.a in ['x', 'y']", {"a": 1.0}, "column 10: in does not take a number: the list holds strings"),
+        ("find([1], # > 5) == 1", None, "column 18: ==: one of two that should be an integer is nil"),
+        ("filter(result, # > 5)[0] == 2", [1.0], "column 22: there is no such element"),
+        ("isNaN(len('a'))", None, "column 1: isNaN takes a number, not an integer; write float(...)"),
+        ("result.a.b", {}, "column 10: nil has no member 'b'"),
+        ("count(result, #) > 0", [1.0], "column 1: the predicate of count must be true or false, this is a number"),
+    ],
+)
+def test_errors_of_evaluation_name_the_column(condition: str, result: Any, sentence: str) -> None:
+    with pytest.raises(ConditionError) as caught:
+        Condition.parse(condition).holds(result)
+    assert caught.value.locate(condition) == sentence
 
 
 def test_an_error_of_evaluation_names_the_condition_and_the_column() -> None:
@@ -301,36 +329,3 @@ def test_an_error_of_evaluation_names_the_condition_and_the_column() -> None:
 def test_assess(success: str | None, failure: str | None, result: Any, expected: Phase) -> None:
     conditions = [None if text is None else Condition.parse(text) for text in (success, failure)]
     assert assess(conditions[0], conditions[1], result).phase is expected
-
-
-def test_long_chains_are_not_nesting() -> None:
-    condition = Condition.parse(" && ".join(["result > 0"] * 2000))
-    assert condition.holds(1.0)
-    assert Condition.parse("(" * (MAX_DEPTH - 1) + "result" + ")" * (MAX_DEPTH - 1)).holds(True)
-
-
-@given(st.text(alphabet="result.a[0]()!&|<>=+-*/%?:'\"`\\ ,notinandor12#{}\n", max_size=40), st.floats() | st.text())
-def test_any_text_is_a_condition_or_an_error_with_a_place(text: str, result: Any) -> None:
-    try:
-        condition = Condition.parse(text)
-    except ConditionError as error:
-        fault = error
-    else:
-        assert assess(condition, None, result).phase in {Phase.SUCCESSFUL, Phase.FAILED, Phase.ERROR}
-        return
-    assert 0 <= fault.at <= len(text)
-
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=8,
-)
-_OPERAND = st.sampled_from(["result", "result.a", "result[0]", "1", "0.5", "'a'", "nil", "true", "len(result)", "[1]"])
-_OPERATORS = ["==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "**", "&&", "||", "in", "contains", "??"]
-_OPERATOR = st.sampled_from(_OPERATORS)
-
-
-@given(_OPERAND, _OPERATOR, _OPERAND, _OPERATOR, _OPERAND, _JSON)
-def test_any_values_give_a_phase(a: str, o1: str, b: str, o2: str, c: str, result: Any) -> None:
-    assert phase(f"({a} {o1} {b}) {o2} {c}", result) in {Phase.SUCCESSFUL, Phase.FAILED, Phase.ERROR}

@@ -521,3 +521,14 @@ def test_a_template_that_goes_before_its_run_is_made_is_no_bug_of_ours() -> None
         assert "no AnalysisTemplate webcheck" in stage.observed.analysis_problem
 
     story(tell)
+
+
+def test_of_a_pods_spec_only_its_node_is_kept() -> None:
+    stage = Stage()
+    made = pod("pod-2", "old")
+    stage.cluster.put(PODS, {**made, "spec": {"nodeName": "n", "containers": [{"name": "web"}]}})
+    stage.look()
+    kept = stage.world.pods.get("default", "pod-2")
+    assert kept is not None
+    assert kept["spec"] == {"nodeName": "n"}
+    assert kept["metadata"]["annotations"] == made["metadata"]["annotations"]

@@ -135,6 +135,9 @@ def test_retry_starts_again_at_the_first_step_and_only_once() -> None:
     world.settle(100)
     world.wish(retry=True)
     attempt = world.status.attempt
+    while world.status.attempt == attempt:
+        decision = world.look()
+    assert decision.status.workload_generation > 0, "who reads an attempt's first status need not wait"
     world.settle(2)
     assert world.failed is None
     assert world.reported is None

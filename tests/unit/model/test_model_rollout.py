@@ -109,6 +109,14 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
+
+
+def test_a_status_from_before_there_were_two_generations() -> None:
+    old = {**Status(observed_generation=1, workload_generation=3).to_json(), "observedGeneration": 3}
+    del old["workloadObservedGeneration"]
+    assert Status.from_json(old).workload_generation == 3
+
+
 _FULL = Status(canary=Revision(), conditions=(Condition("A", True, "", "", 0.0),), step_started_at=1.0).to_json()
 
 

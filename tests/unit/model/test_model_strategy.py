@@ -297,6 +297,15 @@ def test_refused(text: str, path: str, problem: str, advice: str) -> None:
     assert len(str(caught.value)) < 400, "an error does not repeat what is long"
 
 
+def test_a_text_is_read_once_and_refused_where_it_stands_each_time() -> None:
+    text = "steps: [{setWeight: 20}]"
+    assert parse_strategy(text) is parse_strategy(text)
+    for path in ("here", "there"):
+        with pytest.raises(SpecError) as caught:
+            parse_strategy("steps: 5", path)
+        assert caught.value.path == f"{path}.steps"
+
+
 def test_an_unknown_field_of_any_length_is_named_briefly() -> None:
     with pytest.raises(SpecError) as caught:
         parse_strategy(json.dumps({"x" * 50_000: 1}))

@@ -1,19 +1,23 @@
-"""Success and failure conditions: the part of expr-lang that this version reads.
+"""Success and failure conditions: expr-lang, as Argo Rollouts has it.
 
 ``Condition.parse`` once, ``holds`` for each result, ``assess`` for the phase of a measurement.
-The language and what surprises in it is Argo Rollouts': see `parser`, `check`, `evaluate`.
+A condition goes through `lexer`, `parser`, `check`, `rewrite` and `evaluate`, in this order; what
+surprises in the language is in docs/conditions.md.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from coalmine_controller.analysis.conditions.check import check_condition
 from coalmine_controller.analysis.conditions.evaluate import evaluate
-from coalmine_controller.analysis.conditions.kinds import ANYTHING, Type, kind_of
+from coalmine_controller.analysis.conditions.kinds import UNKNOWN, Type, type_of
 from coalmine_controller.analysis.conditions.parser import parse
+from coalmine_controller.analysis.conditions.rewrite import rewrite
 from coalmine_controller.analysis.conditions.syntax import ConditionError, Node
+from coalmine_controller.analysis.conditions.values import words_of
 from coalmine_controller.analysis.phases import Phase
 
 __all__ = ["Assessment", "Condition", "ConditionError", "assess"]
@@ -30,16 +34,21 @@ class Condition:
     def parse(cls, text: str) -> Condition:
         """Read `text`. Raises ConditionError."""
         tree = parse(text)
-        check_condition(tree, ANYTHING)
+        rewrite(check_condition(tree, UNKNOWN))
         return cls(text, tree)
 
     def holds(self, result: Any) -> bool:
         """Whether the condition is true of `result` (JSON, numbers as floats). Raises ConditionError."""
-        check_condition(self.tree, Type(kind_of(result)))
-        value = evaluate(self.tree, result)
+        value = evaluate(_prepared(self.text, type_of(result)), result)
         if not isinstance(value, bool):
-            raise ConditionError(self.tree.at, f"a condition must be true or false, this is {kind_of(value).words}")
+            raise ConditionError(self.tree.at, f"a condition must be true or false, this is {words_of(value)}")
         return value
+
+
+@functools.lru_cache(maxsize=1024)
+def _prepared(text: str, result: Type) -> Node:
+    """The condition, checked for results of this type: metrics are measured again and again."""
+    return rewrite(check_condition(parse(text), result))
 
 
 class Assessment(NamedTuple):

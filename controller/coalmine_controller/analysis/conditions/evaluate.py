@@ -1,218 +1,244 @@
-"""The value of a checked tree on a result.
+"""The value of a checked and rewritten tree on a result.
 
 Rules: an evaluator on the tree, never Python's eval. Types that `check` could not know are
-checked here: ``==`` across types is false, ordering and arithmetic across types is an error.
-Integers are of 64 bits and wrap, as Go's do; JSON numbers are floats.
+checked here: ``==`` across types is false, ordering and arithmetic across types is an error. What
+`check` believed to know and got wrong is an error too, as it is there: two that it takes for
+integers are compared as integers, and what turns out to be none is refused.
+Every node costs a step, see `budget`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
-from coalmine_controller.analysis.conditions.functions import call
-from coalmine_controller.analysis.conditions.kinds import Kind, kind_of
+from coalmine_controller.analysis.conditions.arithmetic import arithmetic, negated
+from coalmine_controller.analysis.conditions.budget import Budget
+from coalmine_controller.analysis.conditions.functions import FUNCTIONS
+from coalmine_controller.analysis.conditions.kinds import Kind
+from coalmine_controller.analysis.conditions.lists import contains, fetch, sliced
+from coalmine_controller.analysis.conditions.loops import Scope, run_loop
+from coalmine_controller.analysis.conditions.patterns import NEW_PATTERN, matches
 from coalmine_controller.analysis.conditions.syntax import (
+    Among,
     Binary,
     Call,
+    Chain,
     Conditional,
     ConditionError,
+    Let,
     ListOf,
     Literal,
+    Loop,
+    MapOf,
     Member,
     Name,
     Node,
+    Pointer,
+    Sequence,
+    Slice,
+    Total,
     Unary,
+    first,
+)
+from coalmine_controller.analysis.conditions.values import (
+    UnfitError,
+    equal,
+    is_nil,
+    like_bytes,
+    ordered,
+    to_int,
+    words_of,
+    wrapped,
 )
 
-#: Twice the longest answer of a provider: without a bound a short condition could build gigabytes.
-MAX_STRING: Final = 2 * 1024 * 1024
-_NUMBERS: Final = frozenset({Kind.INT, Kind.FLOAT})
+RESULT: Final = "result"
+_SAME: Final = {Kind.INT: int, Kind.STRING: str}
 
 
 def evaluate(node: Node, result: Any) -> Any:
     """The value of `node`. Raises ConditionError for what only the values show to be wrong."""
-    # Long chains of operators lean to the left: they are walked in a loop, not by recursion.
-    spine: list[Binary | Member] = []
-    while isinstance(node, Binary | Member):
-        spine.append(node)
-        node = node.left if isinstance(node, Binary) else node.target
-    value = _leaf(node, result)
-    while spine:
-        parent = spine.pop()
-        value = _binary(parent, value, result) if isinstance(parent, Binary) else _member(parent, value, result)
-    return value
-
-
-def equal(left: Any, right: Any) -> bool:
-    """Equality within a type, and between integers and floats; across other types false."""
-    one, other = kind_of(left), kind_of(right)
-    if one in _NUMBERS and other in _NUMBERS:
-        return bool(left == right if one is other else float(left) == float(right))
-    if one is not other:
-        return False
-    if one is Kind.LIST:
-        return len(left) == len(right) and all(equal(a, b) for a, b in zip(left, right, strict=True))
-    if one is Kind.MAP:
-        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
-    return bool(left == right)
-
-
-def _leaf(node: Node, result: Any) -> Any:
-    match node:
-        case Literal(value=value):
-            return value
-        case Name():
-            return result
-        case ListOf(items=items):
-            return [evaluate(item, result) for item in items]
-        case Unary(at=at, operator="!", operand=operand):
-            return not _bool(evaluate(operand, result), at, "!")
-        case Unary(operator="+", operand=operand):
-            return evaluate(operand, result)  # expr-lang emits nothing for it: only `check` looks at the type
-        case Unary(at=at, operand=operand):
-            value = evaluate(operand, result)
-            if kind_of(value) not in _NUMBERS:
-                raise ConditionError(at, f"- takes a number, not {kind_of(value).words}")
-            return _number(-value)
-        case Conditional(at=at, test=test, then=then, otherwise=otherwise):
-            return evaluate(then if _bool(evaluate(test, result), at, "?") else otherwise, result)
-        case Call(at=at, name=name, arguments=arguments):
-            values = [evaluate(argument, result) for argument in arguments]
-            try:
-                return call(name, result, values)
-            except ValueError as error:
-                raise ConditionError(at, str(error)) from error
-        case _:  # pragma: no cover  walked by evaluate
-            raise AssertionError(node)
-
-
-def _binary(node: Binary, left: Any, result: Any) -> Any:
-    match node.operator:
-        case "&&":
-            return _bool(left, node.at, "&&") and _bool(evaluate(node.right, result), node.at, "&&")
-        case "||":
-            return _bool(left, node.at, "||") or _bool(evaluate(node.right, result), node.at, "||")
-        case "??":
-            return evaluate(node.right, result) if left is None else left
-    right = evaluate(node.right, result)
-    match node.operator:
-        case "==":
-            return equal(left, right)
-        case "!=":
-            return not equal(left, right)
-        case "in":
-            return _contains(node, left, right)
-        case "contains" | "startsWith" | "endsWith":
-            return _text(node, left, right)
-        case "<" | ">" | "<=" | ">=":
-            return _ordered(node, left, right)
-        case _:
-            return _arithmetic(node, left, right)
-
-
-def _contains(node: Binary, needle: Any, haystack: Any) -> bool:
-    if isinstance(haystack, list):
-        return any(equal(needle, item) for item in haystack)
-    if isinstance(haystack, dict) and (needle is None or isinstance(needle, str)):
-        return needle in haystack
-    raise _mismatch(node, needle, haystack)
-
-
-def _text(node: Binary, left: Any, right: Any) -> bool:
-    if not (isinstance(left, str) and isinstance(right, str)):
-        raise _mismatch(node, left, right)
-    if node.operator == "contains":
-        return right in left
-    return left.startswith(right) if node.operator == "startsWith" else left.endswith(right)
-
-
-def _ordered(node: Binary, left: Any, right: Any) -> bool:
-    kinds = {kind_of(left), kind_of(right)}
-    if not (kinds <= _NUMBERS or kinds == {Kind.STRING}):
-        raise _mismatch(node, left, right)
-    if len(kinds) == 2:  # an integer meets a float: Go converts, and so loses digits above 2**53
-        left, right = float(left), float(right)
-    match node.operator:
-        case "<":
-            return bool(left < right)
-        case ">":
-            return bool(left > right)
-        case "<=":
-            return bool(left <= right)
-        case _:
-            return bool(left >= right)
-
-
-def _arithmetic(node: Binary, left: Any, right: Any) -> Any:
-    kinds = {kind_of(left), kind_of(right)}
-    if node.operator == "+" and kinds == {Kind.STRING}:
-        if len(left) + len(right) > MAX_STRING:
-            raise ConditionError(node.at, f"the string grows beyond {MAX_STRING} characters")
-        return left + right
-    if not kinds <= _NUMBERS or (node.operator == "%" and kinds != {Kind.INT}):
-        raise _mismatch(node, left, right)
-    match node.operator:
-        case "+":
-            return _number(left + right)
-        case "-":
-            return _number(left - right)
-        case "*":
-            return _number(left * right)
-        case "/":
-            return _divided(float(left), float(right))
-        case "**":
-            return _power(float(left), float(right))
-        case _:
-            if right == 0:
-                raise ConditionError(node.at, "% by 0")
-            return _number(int(math.copysign(1, left)) * (abs(left) % abs(right)))
-
-
-def _divided(left: float, right: float) -> float:
-    if right != 0:
-        return left / right
-    if left == 0 or math.isnan(left):
-        return math.nan
-    return math.copysign(math.inf, left) * math.copysign(1, right)
-
-
-def _power(left: float, right: float) -> float:
-    odd = right.is_integer() and right % 2 == 1
     try:
-        return math.pow(left, right)
-    except OverflowError:
-        return -math.inf if left < 0 and odd else math.inf
-    except ValueError:  # 0 to a negative power, or a root of a negative number
-        if left != 0:
-            return math.nan
-        return math.copysign(math.inf, left) if odd else math.inf
+        return _Evaluation(result).value(node)
+    except RecursionError:
+        raise ConditionError(node.at, "it makes values that nest too deeply: nest them less") from None
 
 
-def _member(node: Member, target: Any, result: Any) -> Any:
-    key = evaluate(node.key, result)
-    if isinstance(target, dict) and isinstance(key, str):
-        return target.get(key)
-    if isinstance(target, list) and kind_of(key) in _NUMBERS and math.isfinite(key):
-        index = int(key)
-        if not -len(target) <= index < len(target):
-            raise ConditionError(node.at, f"there is no element {index} in a list of {len(target)}")
-        return target[index]
-    shown = repr(key)[:40] if isinstance(key, str) else kind_of(key).words
-    raise ConditionError(node.at, f"{kind_of(target).words} has no member {shown}")
+class _Evaluation:
+    """One evaluation: the result, the variables, the loops that it is in, what is left to spend."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+        self.budget = Budget()
+        self.scopes: list[Scope] = []
+        self._variables: dict[str, Any] = {}
+        self._patterns: set[str] = set()
+
+    def value(self, node: Node) -> Any:
+        """The value of `node`."""
+        spine: list[Node] = []
+        while (inner := first(node)) is not None:
+            spine.append(node)
+            node = inner
+        try:
+            self.budget.spend(1 + len(spine))
+            value = self._leaf(node)
+            while spine:
+                node = spine.pop()
+                if isinstance(node, Member) and node.optional and is_nil(value):
+                    while not isinstance(spine.pop(), Chain):  # nothing of the chain is evaluated
+                        pass
+                    value = None
+                    continue
+                value = self._step(node, value)
+        except ConditionError:
+            raise
+        except ValueError as error:
+            raise ConditionError(node.at, str(error)) from error
+        return value
+
+    def _leaf(self, node: Node) -> Any:
+        match node:
+            case Literal(value=value):
+                return value
+            case Name(name=name):
+                return self.result if name == RESULT else self._variables[name]
+            case Pointer(name=name):
+                return self.scopes[-1].pointer(name)
+            case ListOf(items=items):
+                values = [self.value(item) for item in items]
+                self.budget.keep(len(values))
+                return values
+            case MapOf():
+                return self._map(node)
+            case Conditional(test=test, then=then, otherwise=otherwise):
+                return self.value(then if _bool(self.value(test), test.at, "?") else otherwise)
+            case Let(name=name, value=given, body=body):
+                self._variables[name] = self.value(given)
+                return self.value(body)
+            case Sequence(items=items):
+                for item in items[:-1]:
+                    self.value(item)
+                return self.value(items[-1])
+            case Call(name=name):
+                return FUNCTIONS[name](self, ())
+            case Total(items=items):
+                total, *others = reversed([self.value(item) for item in items])
+                for value in others:
+                    total = arithmetic("+", value, total, self.budget)
+                return total
+            case _:  # pragma: no cover  the rest has a first part
+                raise AssertionError(node)
+
+    def _step(self, node: Node, value: Any) -> Any:
+        """The value of `node`, the first part of which has the value `value`."""
+        match node:
+            case Binary():
+                return self._binary(node, value)
+            case Member(key=key):
+                return fetch(value, self.value(key), self.budget)
+            case Chain():
+                return None if is_nil(value) else value
+            case Call(name=name, arguments=arguments):
+                return FUNCTIONS[name](self, (value, *(self.value(argument) for argument in arguments[1:])))
+            case Loop():
+                return run_loop(self, node, value)
+            case Unary(operator="!"):
+                return not _bool(value, node.at, "!")
+            case Unary(operator="-"):
+                return negated(value)
+            case Unary():
+                return value  # expr-lang emits nothing for +: only `check` looks at the type
+            case Among():
+                return _among(node, value)
+            case Slice(start=start, end=end):
+                upper = None if end is None else to_int(self.value(end))
+                return sliced(value, 0 if start is None else to_int(self.value(start)), upper, self.budget)
+            case _:  # pragma: no cover  the rest has no first part
+                raise AssertionError(node)
+
+    def _map(self, node: MapOf) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        pairs = [(self.value(key), self.value(value)) for key, value in node.pairs]
+        self.budget.keep(len(pairs))
+        for key, value in pairs:
+            if not isinstance(key, str):
+                raise ConditionError(node.at, f"a key of a map is a string, not {words_of(key)}")
+            made.setdefault(key, value)  # of two the first, there
+        return made
+
+    def _binary(self, node: Binary, left: Any) -> Any:
+        operator = node.operator
+        match operator:
+            # The right side of && and || may be anything: who needs a bool looks.
+            case "&&":
+                return self.value(node.right) if _bool(left, node.at, "&&") else False
+            case "||":
+                return True if _bool(left, node.at, "||") else self.value(node.right)
+            case "??":
+                return self.value(node.right) if is_nil(left) else left
+        right = self.value(node.right)
+        match operator:
+            case "==":
+                return self._equal(node, left, right)
+            case "!=":
+                return not self._equal(node, left, right)
+            case "<" | ">" | "<=" | ">=":
+                if isinstance(left, str):
+                    self.budget.text(len(left))
+                return ordered(operator, left, right)
+            case "in":
+                return contains(right, left, self.budget)
+            case "..":
+                return self._range(to_int(left), to_int(right))
+            case "matches" | "contains" | "startsWith" | "endsWith":
+                return self._text(node, left, right)
+            case _:
+                return arithmetic(operator, left, right, self.budget)
+
+    def _equal(self, node: Binary, left: Any, right: Any) -> bool:
+        expected = _SAME.get(node.left.type.kind)
+        if expected is not None and node.left.type.kind is node.right.type.kind:
+            for value in (left, right):
+                if type(value) is not expected:
+                    found = f"one of two that should be {node.left.type.words} is {words_of(value)}"
+                    raise UnfitError(f"{node.operator}: {found}")
+        return equal(left, right, self.budget)
+
+    def _range(self, start: int, end: int) -> range:
+        size = wrapped(wrapped(end - start) + 1)
+        self.budget.keep(max(0, size))
+        return range(start, start + max(0, size))
+
+    def _text(self, node: Binary, left: Any, right: Any) -> bool:
+        operator = node.operator
+        if is_nil(left) or is_nil(right):
+            return False
+        if not (isinstance(left, str) and isinstance(right, str)):
+            raise UnfitError(f"{operator} does not take {words_of(left)} and {words_of(right)}")
+        self.budget.text(len(left))
+        if operator == "matches":
+            if not isinstance(node.right, Literal) and right not in self._patterns:
+                self.budget.spend(NEW_PATTERN)
+                self._patterns.add(right)
+            return matches(left, right, self.budget)
+        text, part = like_bytes(left, right)
+        if operator == "contains":
+            return part in text  # type: ignore[operator]  # both are of one type
+        if operator == "startsWith":
+            return text.startswith(part)  # type: ignore[arg-type]
+        return text.endswith(part)  # type: ignore[arg-type]
+
+
+def _among(node: Among, value: Any) -> bool:
+    if value is None:  # the zero of the type of the constants, there
+        value = 0 if node.numbers else ""
+    if type(value) is not (int if node.numbers else str):
+        held = "integers" if node.numbers else "strings"
+        raise UnfitError(f"in does not take {words_of(value)}: the list holds {held}")
+    return value in node.choices
 
 
 def _bool(value: Any, at: int, operator: str) -> bool:
     if not isinstance(value, bool):
-        raise ConditionError(at, f"{operator} takes a bool, not {kind_of(value).words}")
+        raise ConditionError(at, f"{operator} takes a bool, not {words_of(value)}")
     return value
-
-
-def _number(value: int | float) -> int | float:
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return (value + 2**63) % 2**64 - 2**63
-    return value
-
-
-def _mismatch(node: Binary, left: Any, right: Any) -> ConditionError:
-    return ConditionError(node.at, f"{node.operator} does not take {kind_of(left).words} and {kind_of(right).words}")
