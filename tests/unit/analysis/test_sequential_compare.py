@@ -177,9 +177,10 @@ def test_looks_far_apart_are_not_compared() -> None:
     assert state.canary.requests == 100
 
 
-def test_a_clock_that_goes_back_loses_nothing() -> None:
+def test_a_clock_that_goes_back_costs_one_look() -> None:
+    """Nobody knows how far apart those two are."""
     state = settled(both(1000, ZERO, ZERO), both(10, ONE, ONE), both(11, TWO, TWO))
-    assert state.canary.requests == 200
+    assert state.canary.requests == 100
 
 
 def test_the_warm_up_begins_with_the_first_requests_and_again_with_other_pods() -> None:
@@ -225,8 +226,55 @@ def test_more_groups_than_are_remembered_are_one() -> None:
         return Observation(at, {str(i): Arms(arm, arm) for i in range(MAX_GROUPS + 1)})
 
     state = settled(seen(0, ZERO), seen(1, ONE))
-    assert list(state.last) == [""]
+    assert len(state.last) == 1
     assert state.canary.requests == 100 * (MAX_GROUPS + 1)
+
+
+@pytest.mark.parametrize("side", ["canary", "control"])
+@pytest.mark.parametrize("groups", [MAX_GROUPS, MAX_GROUPS + 2])
+def test_an_arm_that_comes_and_goes_does_not_bring_its_past_as_one_look(side: str, groups: int) -> None:
+    state, arm, found = State(), Counters(10_000, 3000), None
+    for at in range(60):
+        there = {str(i): Arms(arm, arm) for i in range(groups)}
+        if at % 2:
+            there["0"] = replace(there["0"], **{side: None})
+        state, found = look(AT_ONCE, state, Observation(at, there))
+        arm = more(arm, 10, 0)
+    assert found is not None
+    assert found.standing is not Standing.WORSE
+    assert state.canary.errors == state.control.errors == 0
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.1, 0.4])
+def test_a_good_canary_is_promoted_at_any_alpha(alpha: float) -> None:
+    _, found, _ = watched(Traffic(3, canary=0.0, control=0.0), 600, replace(AT_ONCE, alpha=alpha))
+    assert found.standing is Standing.NOT_WORSE
+
+
+def test_what_was_proved_of_pods_is_not_proved_of_others() -> None:
+    held_to, state, arm = Settings(warm_up=10), State(), ZERO
+    for at in range(300):
+        arm = more(arm, 100, 0)
+        state, found = look(held_to, state, both(at, arm, arm, "a"))
+    assert found.standing is Standing.NOT_WORSE
+    state, found = look(held_to, state, both(300, more(arm, 100, 100), more(arm, 100, 0), "b"))
+    assert (found.standing, found.reason) == (Standing.UNKNOWN, Reason.WARM_UP)
+    assert not state.proof
+
+
+def test_neither_a_clock_that_jumps_nor_time_without_requests_ends_a_warm_up() -> None:
+    held_to = Settings(warm_up=30)
+    looks = [
+        both(0, ZERO, ZERO),
+        both(1, ONE, ONE),
+        both(3600, TWO, TWO),
+        *(both(3600 + i, TWO, TWO) for i in range(1, 50)),
+    ]
+    state = State()
+    for observation in looks:
+        state, found = look(held_to, state, observation)
+    assert found.reason is Reason.WARM_UP
+    assert state.warm == 30
 
 
 def test_a_time_that_is_none_is_refused() -> None:
@@ -318,6 +366,8 @@ def test_a_malformed_state_is_refused(field: str, value: object) -> None:
     ("wrong", "names"),
     [
         ({"alpha": 0}, "alpha"),
+        ({"alpha": 1e-310}, "alpha"),
+        ({"metrics": ("errors",)}, "metrics"),
         ({"metrics": ()}, "metrics"),
         ({"metrics": (Metric.ERRORS, Metric.ERRORS)}, "metrics"),
         ({"ratio": 1}, "ratio"),

@@ -9,14 +9,15 @@ whose mean is 1 for every X, because f is linear in x1. So the product over all 
 1, and reaches 1/alpha with probability alpha at most, however often one looks (Ville 1939; betting: Waudby-Smith and
 Ramdas, JRSS B 2024, arXiv 2010.09686).
 
-- **Clusters.** Linear means that only the mean counts: the requests of one look may fail together in any
+- **Clusters.** Linear means that only the mean counts: the requests of one look, as one bet, may fail together in any
   way (one client, one pod, five at once), and pods and arms may have unequal shares. For X = 1 the bet is the ratio
   test's own, (theta/w)^x1 ((1-theta)/(1-w))^x0 with theta = wr/(wr+1-w), which assumes that requests fail
   independently; for larger X it wins less.
 - **Blocks.** A cluster that falls into two looks would be two that agree. So looks with errors in them, one after the
   other, are one bet, of at most `block` looks; one without ends it, and so do `enough` errors, or a canary that fails
-  all the time would be found in twice the time. That depends on X alone, so bets stay fair. What lasts for longer than
-  a block is not covered.
+  all the time would be found in twice the time. That depends on X alone, so bets stay fair. Blocks lessen what a
+  burst across looks does, they do not undo it: one of four errors and more ends its block in its own middle. What is
+  sure is a burst within one look, so looks should be ten times as far apart as bursts last.
 - **Weights and rates** may be different at every look; with several groups wX is the sum over them.
 - **Late onset.** A part of the money waits, and goes in bit by bit: M <- f (M + d), the recursion of Shiryaev and
   Roberts, with money d that was there from the beginning in place of their 1. So it bounds the chance of a

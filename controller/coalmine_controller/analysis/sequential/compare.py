@@ -3,9 +3,9 @@
 Rules:
 - The canary is worse when the evidence reaches 1/alpha. Evidence is the mean, weighted by the metrics' parts of
   alpha, of what was won by betting on each (a mean of e-values is an e-value). Once shown it stays so.
-- It is not worse when one of two things is proved, each with confidence 1 - alpha: that its error rate is below
-  `ratio` times control's, or less than `difference` above it. Latency has no proof. So a proof about errors does not
-  count while the evidence, of whatever metric, is a tenth of what is needed or more.
+- It is not worse when one of two things is proved, each of them with confidence 1 - alpha, not both together: that
+  its error rate is below `ratio` times control's, or less than `difference` above it. Latency has no proof: only
+  evidence against it counts. What is proved of some pods is not proved of the next ones.
 - Everything else is not known yet. No requests are no evidence, and nothing is proved by their absence.
 - What was seen in the warm-up of a set of canary pods does not count, either way.
 """
@@ -20,7 +20,7 @@ from coalmine_controller.analysis.sequential import difference, plans
 from coalmine_controller.analysis.sequential.bets import Count, bet, log_evidence, loudest
 from coalmine_controller.analysis.sequential.counters import Counters, Observation, Pair, Tick, compared, short
 from coalmine_controller.analysis.sequential.settings import Metric, Settings
-from coalmine_controller.analysis.sequential.state import State
+from coalmine_controller.analysis.sequential.state import State, renewed
 from coalmine_controller.analysis.sequential.verdict import (
     Evidence,
     Reason,
@@ -34,16 +34,16 @@ from coalmine_controller.analysis.sequential.verdict import (
 
 #: math.exp fails from 710 on; so much evidence is shown as "over 1,000" anyway.
 _MOST = 700.0
-#: Of the evidence needed: from here on a canary is not promoted early. A good one is seldom there for long.
-_SUSPECT = 0.1
+#: From this evidence on a canary is not promoted early. A good one, which begins at 1, is seldom there for long.
+_SUSPECT = 2.0
 
 
 def look(settings: Settings, state: State, observation: Observation) -> tuple[State, Verdict]:
     """Compare what was counted since the last look. Changes nothing; the clock that `observation.at` is of may jump."""
     last, pairs = compared(state.last, observation.groups)
-    elapsed = 0.0 if state.at is None else max(0.0, observation.at - state.at)
-    if elapsed > settings.longest:
-        pairs = ()
+    elapsed = 0.0 if state.at is None else observation.at - state.at
+    if not 0 <= elapsed <= settings.longest:
+        pairs, elapsed = (), 0.0  # nor does a clock that jumps end a warm-up
     state, pairs = _warmed(
         settings, replace(state, at=observation.at, last=last), short(observation.generation), pairs, elapsed
     )
@@ -63,16 +63,17 @@ def verdict(settings: Settings, state: State) -> Verdict:
 def _warmed(
     settings: Settings, state: State, generation: str, pairs: tuple[Pair, ...], elapsed: float
 ) -> tuple[State, tuple[Pair, ...]]:
-    """Count the warm-up down; there is nothing to compare before it is over. It begins with the first requests."""
+    """Count the warm-up down; there is nothing to compare before it is over. It begins with the first requests, and
+    time without any does not count. What was proved of other pods is not proved of these."""
     if generation != state.generation:
-        state = replace(state, generation=generation, warm=None)
+        state = replace(renewed(state), generation=generation, warm=None)
     if state.warm is None:
         if not pairs:
             return state, ()
         state, elapsed = replace(state, warm=settings.warm_up), 0.0
     if not state.warm:
         return state, pairs
-    return replace(state, warm=max(0.0, state.warm - elapsed)), ()
+    return replace(state, warm=max(0.0, state.warm - elapsed)) if pairs else state, ()
 
 
 def _counted(settings: Settings, state: State, tick: Tick) -> State:
@@ -158,7 +159,7 @@ def _evidence(settings: Settings, state: State, metric: Metric) -> Evidence:
 def _said(settings: Settings, state: State, metrics: Sequence[Evidence]) -> tuple[Standing, Reason, str]:
     """Standing, reason and sentence."""
     whole = math.fsum(e.evidence for e in metrics)
-    evidence, proof = shown(whole, settings.needed), state.proof if whole < _SUSPECT * settings.needed else ""
+    evidence, proof = shown(whole, settings.needed), state.proof if whole < _SUSPECT and not state.warm else ""
     if state.worse:
         metric = next((e for e in metrics if e.metric == state.worse), metrics[0])
         reason = Reason.MORE_ERRORS if metric.metric is Metric.ERRORS else Reason.SLOWER

@@ -22,7 +22,7 @@ from coalmine.model.wire import LATENCY_EDGES_MS
 
 EDGES: Final = len(LATENCY_EDGES_MS)
 #: Groups whose last counters are kept: with six the state stays below 4 KiB. Where there are more, they are one
-#: group; a single slow node is then at most a seventh of the canary.
+#: group, which begins anew whenever they are not the same ones; a slow node is then at most a seventh of the canary.
 MAX_GROUPS: Final = 6
 #: Characters of a name in the state. Names of nodes have up to 253: six of those alone would be 1.5 KiB.
 _LONGEST_NAME: Final = 40
@@ -122,9 +122,12 @@ def pooled(groups: Mapping[str, Arms]) -> Mapping[str, Arms]:
     if len(groups) <= MAX_GROUPS:
         return groups
     canary = control = None
-    for arms in groups.values():
+    there = hashlib.sha256()
+    for name, arms in sorted(groups.items()):
         canary, control = _sum(canary, arms.canary), _sum(control, arms.control)
-    return {"": Arms(canary, control)}
+        there.update(f"{name}\0{arms.canary is not None:d}{arms.control is not None:d}\0".encode())
+    # one that comes brings all that it ever counted into the sum: another set is another group
+    return {f"all-{there.hexdigest()[:12]}": Arms(canary, control)}
 
 
 def short(name: str) -> str:

@@ -36,9 +36,9 @@ class Settings:
     longest: float = 60.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < 0.5:
-            raise ValueError("alpha is a probability above 0 and below 0.5: write 0.05")
-        if not self.metrics or len(set(self.metrics)) != len(self.metrics):
+        if not 1e-6 <= self.alpha < 0.5:
+            raise ValueError("alpha is a probability from 0.000001 to below 0.5: write 0.05")
+        if not self.metrics or len(set(self.metrics)) != len(self.metrics) or not _are_metrics(self.metrics):
             raise ValueError("metrics names errors, latency or both, each once")
         if not 1 < self.ratio <= 100:
             raise ValueError("ratio is above 1 and at most 100: write 1.5")
@@ -59,3 +59,7 @@ class Settings:
         if len(self.metrics) == 1:
             return 1.0
         return _ERRORS_SHARE if metric is Metric.ERRORS else 1 - _ERRORS_SHARE
+
+
+def _are_metrics(given: tuple[object, ...]) -> bool:
+    return all(isinstance(metric, Metric) for metric in given)
