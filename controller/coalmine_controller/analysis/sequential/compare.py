@@ -4,8 +4,9 @@ Rules:
 - The canary is worse when the evidence reaches 1/alpha. Evidence is the mean, weighted by the metrics' parts of
   alpha, of what was won by betting on each (a mean of e-values is an e-value). Once shown it stays so.
 - It is not worse when one of two things is proved, each of them with confidence 1 - alpha, not both together: that
-  its error rate is below `ratio` times control's, or less than `difference` above it. Latency has no proof: only
-  evidence against it counts. What is proved of some pods is not proved of the next ones.
+  its error rate is below `ratio` times control's, or less than `difference` above it. Latency has no proof. So no
+  proof counts while the evidence, of whatever metric, is 2 or more. What is proved of some pods is not proved of the
+  next ones.
 - Everything else is not known yet. No requests are no evidence, and nothing is proved by their absence.
 - What was seen in the warm-up of a set of canary pods does not count, either way.
 """
