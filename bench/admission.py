@@ -207,7 +207,8 @@ def table(rounds: Sequence[Round], rate: int, seconds: float) -> str:
         "",
         f"`python -m bench.admission --save`: {rate} reviews a second, {len(rounds)} rounds of {seconds:g} s, the "
         f"webhook on one core; {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, Python {platform.python_version()}. "
-        "A stand-in on the load's core answers the look-ups of ReplicaSets, over plain HTTP and at once."
+        "A stand-in on the load's core answers the look-ups of ReplicaSets, over plain HTTP and at once. "
+        "All Deployments have one strategy, which the webhook reads once."
         + (_REAL_TIME if os.sched_getscheduler(0) != os.SCHED_OTHER else ""),
         "",
         "| review | reviews | p50 ms | p99 ms | worst ms |",

@@ -126,14 +126,15 @@ def _calls(span: list[Figures]) -> dict[str, float]:
 async def _rest(pid: int) -> None:
     """Until what the start has left to do is done: each template that was recorded is a write that the native
     controllers, whose calls are rationed, look at, and then the controller."""
-    async with asyncio.timeout(_PATIENCE):
-        last = await figures(pid, _URL)
-        while True:
-            await asyncio.sleep(_REST_SECONDS)
-            now = await figures(pid, _URL)
-            if sum(_calls([last, now]).values()) <= 1:
-                return
-            last = now
+    last, calls = await figures(pid, _URL), {"": 1.0}
+    for _ in range(int(_PATIENCE / _REST_SECONDS)):
+        await asyncio.sleep(_REST_SECONDS)
+        now = await figures(pid, _URL)
+        calls = _calls([last, now])
+        if sum(calls.values()) <= 1:
+            return
+        last = now
+    raise TimeoutError(f"the controller does not come to rest: {calls} in {_REST_SECONDS:g} s")
 
 
 def _name(number: int) -> str:
