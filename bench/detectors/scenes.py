@@ -136,13 +136,13 @@ def stepped(rng: np.random.Generator, runs: int, seconds: int) -> Traffic:
     return both(one, arm(rng, runs, seconds, RATE * (1 - share), failing, times))
 
 
-def clustered(size: int) -> Draw:
-    """Errors come so many at once, of one pod."""
+def clustered(size: int, failing: float = 0.005, lasting: float = 0.3) -> Draw:
+    """Errors come so many at once, of one pod, in bursts that last so many seconds."""
 
     def draw(rng: np.random.Generator, runs: int, seconds: int) -> Traffic:
-        failing, each = 0.005, RATE * (1 - SHARE) / PODS
-        pods = np.stack([bursts(rng, runs, seconds, each * failing, size) for _ in range(PODS)])
-        own = bursts(rng, runs, seconds, RATE * SHARE * failing, size)
+        each = RATE * (1 - SHARE) / PODS
+        pods = np.stack([bursts(rng, runs, seconds, each * failing, size, lasting) for _ in range(PODS)])
+        own = bursts(rng, runs, seconds, RATE * SHARE * failing, size, lasting)
         one = with_errors(rng, own, np.full((runs, seconds), RATE * SHARE * (1 - failing)), buckets())
         other = with_errors(
             rng, pods.sum(axis=0), np.full((runs, seconds), RATE * (1 - SHARE) * (1 - failing)), buckets()
@@ -298,6 +298,9 @@ SCENES: Final = (
     Scene("1 % get 2 s more", LATENCY, slower(tail(0.01, 2000), 0.01)),
     Scene("25 % slower, from minute 15 on", LATENCY, slower_late(1.25, 900), onset=900),
     Scene("25 % slower, control as large as the canary", LATENCY, sized(20.0, 20.0, 0.005, buckets(1.25), 1.0)),
+    Scene("clusters of 5 that last 0.9 s", CONTRAST, clustered(5, lasting=0.9)),
+    Scene("clusters of 5 that last 0.9 s, 2 % fail", CONTRAST, clustered(5, 0.02, 0.9)),
+    Scene("clusters of 10 that last 0.9 s", CONTRAST, clustered(10, lasting=0.9)),
     Scene("clusters of 5 that last 5 s", CONTRAST, lasting(5)),
     Scene("clusters of 5 that last 5 s, a look every 10 s", CONTRAST, lasting(5), every=10),
     Scene("clusters of 5 that last 5 s, a look every 30 s", CONTRAST, lasting(5), every=30),

@@ -122,10 +122,11 @@ def both(canary: Arm, control: Arm, bad: object = 0.0) -> Traffic:
     return Traffic(canary.requests, control.requests, canary.errors, control.errors, canary.slow, control.slow, counts)
 
 
-def bursts(rng: np.random.Generator, runs: int, seconds: int, rate: float, size: int) -> Counts:
-    """Errors that come `size` at once, `rate` a second. A burst takes 0.3 s: three in ten fall into two seconds."""
+def bursts(rng: np.random.Generator, runs: int, seconds: int, rate: float, size: int, lasting: float = 0.3) -> Counts:
+    """Errors that come `size` at once, `rate` a second. A burst takes `lasting` s, below 1: so many of them fall into
+    two seconds, three in ten of 0.3 s."""
     events = rng.poisson(rate / size, (runs, seconds))
-    split = rng.binomial(events, 0.3)
+    split = rng.binomial(events, lasting)
     later = rng.binomial(split * size, 0.5)
     now = events * size - later
     now[:, 1:] += later[:, :-1]

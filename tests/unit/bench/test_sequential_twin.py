@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from bench.detectors import ours, scenes
+from bench.detectors.traffic import EDGES, Traffic, bursts
 
-np = pytest.importorskip("numpy")
-
-from bench.detectors import ours, scenes  # noqa: E402
-from bench.detectors.traffic import EDGES, Traffic, bursts  # noqa: E402
-
-from coalmine_controller.analysis.sequential import difference, plans  # noqa: E402
-from coalmine_controller.analysis.sequential.bets import log_evidence  # noqa: E402
-from coalmine_controller.analysis.sequential.compare import look  # noqa: E402
-from coalmine_controller.analysis.sequential.counters import Arms, Counters, Observation  # noqa: E402
-from coalmine_controller.analysis.sequential.settings import Metric, Settings  # noqa: E402
-from coalmine_controller.analysis.sequential.state import State  # noqa: E402
+from coalmine_controller.analysis.sequential import difference, plans
+from coalmine_controller.analysis.sequential.bets import log_evidence
+from coalmine_controller.analysis.sequential.compare import look
+from coalmine_controller.analysis.sequential.counters import Arms, Counters, Observation
+from coalmine_controller.analysis.sequential.settings import Metric, Settings
+from coalmine_controller.analysis.sequential.state import State
 
 SECONDS = 200
 

@@ -41,7 +41,10 @@ def test_the_conditions_say_the_phase_to_whoever_knows_kstatus_only() -> None:
     assert next(c.since for c in world.status.conditions if c.type == "Reconciling") == began, "it never ceased"
     world.wish(abort=True)
     world.settle(5)
-    stalled = next(c for c in world.status.conditions if c.type == "Stalled")
+    stalled, reconciling = (
+        next(c for c in world.status.conditions if c.type == kind) for kind in ("Stalled", "Reconciling")
+    )
+    assert (reconciling.reason, reconciling.message) == ("Degraded", ""), "what is false has nothing to explain"
     assert waiters_see(world) == (False, True)
     assert (stalled.reason, stalled.message) == (world.status.reason, world.status.message)
 

@@ -219,6 +219,15 @@ def test_the_controller_releases_what_it_records_as_stable(world):
     assert names.HANDOVER not in world.annotations
 
 
+def test_a_stamp_that_was_lost_is_no_edit_during_the_handover(world):
+    """The stored template gets our label back: that is our own change, not the writer's."""
+    world.handing_over()
+    del world.stored["spec"]["template"]["metadata"]["labels"][names.SIDECAR_LABEL]
+    world.put(copy.deepcopy(world.stored))
+    assert world.stored["spec"]["template"]["metadata"]["labels"][names.SIDECAR_LABEL] == names.LABEL_TRUE
+    assert world.is_held
+
+
 @pytest.mark.parametrize(
     "patch",
     [
